@@ -1,0 +1,200 @@
+"""`Aio`: one asynchronous operation at a time, as in C.
+
+Life of an operation with a callback. `send_aio` enters the aio in `callbacks.pending`, which keeps it alive, and submits.
+NNG's thread finishes it in C: message and result go into the operation, the operation on the queue. The callback thread
+drains it, takes it out of `pending` and calls `_finish`: the operation is settled first, so that the callback may submit
+anew, and `wait` goes by the Python side (`pending`, `_running`), so that it ends after the callback and not before.
+Without a callback, `wait` sleeps in C and nothing else is involved.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from nngio._core import callbacks
+from nngio._core.duration import DEFAULT_MS, Timeout, milliseconds
+from nngio._core.errors import BadState, InvalidArgument, NNGError, check
+from nngio._core.library import AGAIN, BUSY, NULL, lib
+from nngio._core.operation import SLICE_MS, new_operation
+from nngio._message import Message
+
+__all__ = ["Aio"]
+
+_tags = itertools.count(1)
+
+
+class Aio:
+    """An asynchronous operation: a send, a receive or a sleep, its message, its timeout and its result.
+
+    `Aio(callback)` calls `callback(aio)` each time an operation has finished, on a thread of the library's own; callbacks run
+    one after the other, so one that takes long holds up the others. In it the aio may be used again, `wait` may not be
+    called. What it raises goes to `sys.unraisablehook`. Without a callback, `wait()` makes the operation synchronous.
+
+    An aio does one operation at a time: starting another raises `BadState`. An aio that is dropped while it is busy without a
+    callback is canceled; a message that it had received waits for the next receive.
+
+    `result()` and `get_msg()` tell what became of it. After a send that failed, for whatever reason, the message is yours
+    again: `get_msg()` returns the very object that was sent, to be sent once more on the same or another socket. Each method
+    may be called on any thread. NNG: `nng_aio_alloc`.
+    """
+
+    __slots__ = ("__weakref__", "_callback", "_message", "_ms", "_op", "_running", "_tag")
+
+    def __init__(self, callback: "Callable[[Aio], object] | None" = None) -> None:
+        if callback is not None and not callable(callback):
+            raise TypeError(f"the callback must be callable with the Aio as its argument, not {type(callback).__name__}")
+        self._callback = callback
+        self._message: Message | None = None
+        self._ms = DEFAULT_MS
+        self._running = False
+        self._tag = next(_tags)
+        self._op = new_operation(SLICE_MS)
+        if callback is not None:
+            callbacks.attach(self._op, self._tag)
+
+    # What C calls the aio's properties.
+
+    def set_msg(self, message: Message | None) -> None:
+        """Put a message on the aio, to be sent; None takes it off. NNG: `nng_aio_set_msg`.
+
+        The aio and you both have it until it is sent. Raises `BadState` while the aio is busy.
+        """
+        if message is not None and not isinstance(message, Message):
+            raise TypeError(f"an aio carries a Message, not {type(message).__name__}: set_msg(Message(data))")
+        self._check_idle("set_msg")
+        self._message = message
+        if self._op.kind == lib.NNGIO_RECV:
+            lib.nngio_op_drop(self._op)
+
+    def get_msg(self) -> Message | None:
+        """The message on the aio, or None: what a receive has brought, or what a send has not sent.
+
+        None after a send that succeeded. Raises `BadState` while the aio is busy. NNG: `nng_aio_get_msg`.
+        """
+        self._check_idle("get_msg")
+        if self._op.body != NULL:
+            # The message is on the aio before it leaves the operation: whatever interrupts this finds it here again.
+            message = Message._empty()
+            self._message = message
+            lib.nngio_op_take(self._op, message._box)
+        elif self._message is not None and self._message._box.msg == NULL:
+            self._message = None
+        return self._message
+
+    def set_timeout(self, timeout: Timeout) -> None:
+        """Set the time that each later operation has, in seconds; None for ever, 0 now or never.
+
+        DEFAULT, the initial value, is the socket's or context's own timeout. NNG: `nng_aio_set_timeout`.
+        """
+        self._ms = milliseconds(timeout)
+
+    def result(self) -> int:
+        """NNG's code for the operation that has finished: 0 for success. `check()` raises it instead.
+
+        Raises `BadState` while the aio is busy. NNG: `nng_aio_result`.
+        """
+        self._check_idle("result")
+        code: int = self._op.result
+        return code
+
+    def check(self) -> None:
+        """Raise the operation's error, if it failed; the error carries the message that was not sent."""
+        code = self.result()
+        if code:
+            raise NNGError.from_code(code, message=self.get_msg())
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is pending or its callback has not returned. NNG: `nng_aio_busy`."""
+        if self._callback is not None:
+            return self._running or self._tag in callbacks.pending
+        pending: bool = lib.nngio_op_busy(self._op)
+        return pending
+
+    # What C calls with the aio.
+
+    def wait(self) -> None:
+        """Wait until the aio is not busy: the operation has finished, and its callback has returned.
+
+        Ctrl-C interrupts the wait, and leaves the operation as it is. Raises `BadState` in a callback, where it could wait for
+        itself. NNG: `nng_aio_wait`.
+        """
+        if callbacks.on_callback_thread():
+            raise BadState("wait() in a callback waits for the thread that it runs on; look at the result in the callback instead")
+        if self._callback is None:
+            while lib.nngio_wait(self._op) == AGAIN:
+                pass
+            return
+        with callbacks.finished:
+            while self.busy:
+                callbacks.finished.wait()
+
+    def cancel(self) -> None:
+        """Ask for the pending operation to end with `Canceled`; it may have succeeded by then.
+
+        Returns at once; the outcome arrives as always. A PUB's send is never canceled: it finishes at once anyway. Nothing
+        happens when none is pending. NNG: `nng_aio_cancel`.
+        """
+        self.abort(lib.NNG_ECANCELED)
+
+    def abort(self, error: int | type[NNGError]) -> None:
+        """Ask for the pending operation to end with this code, or this class's. Otherwise as `cancel`. NNG: `nng_aio_abort`."""
+        code = error if isinstance(error, int) else error._code
+        if code <= 0:
+            raise ValueError(f"an operation is aborted with one of NNG's error codes, a positive number, not {error!r}")
+        check(lib.nngio_op_abort(self._op, code))
+
+    def sleep(self, duration: float) -> None:
+        """Start a sleep of so many seconds; the result is 0 afterwards, or `TimedOut` if the timeout is shorter.
+
+        NNG: `nng_sleep_aio`.
+        """
+        self._start(lib.nngio_submit_sleep, milliseconds(duration), self._ms)
+
+    # Called by sockets and contexts.
+
+    def _send(self, handle: Any) -> None:
+        message = self._message
+        if message is None:
+            raise InvalidArgument("this aio has no message to send: call set_msg first")
+        self._check_idle("send_aio")
+        self._start(lib.nngio_submit_send, handle, message._to_send(), self._ms)
+
+    def _recv(self, handle: Any) -> None:
+        self._check_idle("recv_aio")
+        self._message = None
+        self._start(lib.nngio_submit_recv, handle, self._ms)
+
+    def _start(self, submit: Any, *arguments: Any) -> None:
+        if self._callback is None:
+            code = submit(self._op, *arguments)
+        else:
+            with callbacks.finished:
+                callbacks.pending[self._tag] = self  # if it is busy, the entry is there already
+                code = submit(self._op, *arguments)
+                if code and code != BUSY:
+                    del callbacks.pending[self._tag]
+        if code == BUSY:
+            raise BadState(_BUSY)
+        check(code)
+
+    def _finish(self) -> None:
+        with callbacks.finished:
+            self._running = True
+            del callbacks.pending[self._tag]
+            lib.nngio_op_settle(self._op)
+        assert self._callback is not None
+        callbacks.call(self._callback, self)
+        with callbacks.finished:
+            self._running = False
+            callbacks.finished.notify_all()
+
+    def _check_idle(self, what: str) -> None:
+        if lib.nngio_op_busy(self._op):
+            raise BadState(f"{what}: {_BUSY}")
+
+    def __repr__(self) -> str:
+        return f"<nngio.Aio {'busy' if self.busy else 'idle'}>"
+
+
+_BUSY = "this aio is busy with an operation; wait for it, or use another aio"

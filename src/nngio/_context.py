@@ -1,0 +1,64 @@
+"""Contexts: independent exchanges over one socket."""
+
+from typing import TYPE_CHECKING, Any
+
+from nngio._channel import Channel
+from nngio._core import library
+from nngio._core.errors import ForkedError, check
+from nngio._core.library import ffi, lib
+from nngio._options import HasOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from nngio._socket import Socket
+
+__all__ = ["Context"]
+
+
+class Context(Channel, HasOptions):
+    """A protocol's state of its own over a socket's pipes: one request or survey at a time, beside those of other contexts.
+
+    `socket.context()` makes it. It ends with `close()`, with its `with` block, or with the socket. Contexts are cheap: a server
+    takes one for each request that it works on at the same time. Thread-safe. NNG: `nng_ctx`.
+    """
+
+    _option_kind = "ctx"
+    _handle: Any = None
+
+    def __init__(self, socket: "Socket") -> None:
+        self.socket = socket
+        socket._check_open()
+        code = ffi.new("int *")
+        handle = ffi.gc(lib.nngio_context_open(socket._handle, socket._flags, code), lib.nngio_handle_free)
+        check(code[0])
+        self._handle = handle
+        self._c = ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0]
+
+    @property
+    def id(self) -> int:
+        """NNG's number of it, positive. NNG: `nng_ctx_id`."""
+        number: int = lib.nngio_handle_id(self._handle)
+        return number
+
+    def close(self) -> None:
+        """End it: calls that wait on it, and pending aios, end with `Closed`. Closing it again does nothing.
+
+        NNG: `nng_ctx_close`.
+        """
+        if self._handle is not None:
+            lib.nngio_handle_close(self._handle)
+
+    def __enter__(self) -> "Self":
+        if library.forked:
+            raise ForkedError()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}>"

@@ -1,0 +1,8 @@
+"""What every noun stands on: the library's life, operations, callbacks, errors. No event loop, no socket.
+
+`library`    the compiled module, fork and exit
+`errors`     NNG's codes as exceptions
+`duration`   seconds to NNG's milliseconds
+`operation`  synchronous calls: submit, wait, and lose nothing when interrupted
+`callbacks`  the thread that runs users' callbacks
+"""

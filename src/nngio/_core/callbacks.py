@@ -1,0 +1,150 @@
+"""The thread that runs users' callbacks.
+
+NNG finishes an operation on one of its own threads, where a callback in C pushes it on a queue. One Python thread,
+started with the first callback, drains that queue and runs the callbacks one after the other, in the order in which the
+operations finished. A callback that raises is reported by `sys.unraisablehook` and stops nothing. One that calls
+`sys.exit` ends the program: the exit is raised in the main thread, and when that doesn't answer, because it is deep in
+somebody else's C code, the process is ended from here.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+from nngio._core.errors import NoMemory, check
+from nngio._core.library import NULL, before_closing, ffi, lib
+
+__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending"]
+
+BATCH = 64
+GRACE_SECONDS = 0.5
+
+
+class Finished(Protocol):
+    """What can be in `pending`."""
+
+    def _finish(self) -> None:
+        """Run the callback. Called on the callback thread, when the operation is off the queue."""
+
+
+pending: dict[int, Finished] = {}
+"""By tag, whoever waits for an operation on the queue; the entry keeps it alive."""
+finished = threading.Condition()
+"""Notified after each callback."""
+
+_start = threading.Lock()
+_queue: Any = None
+_thread: threading.Thread | None = None
+_stopping = False
+
+
+def attach(op: Any, tag: int) -> None:
+    """Send an operation's results to the callback thread, under this tag."""
+    global _queue, _thread
+    check(lib.nngio_init())
+    with _start:
+        if _queue is None:
+            queue = ffi.gc(lib.nngio_queue_new(), lib.nngio_queue_free)
+            if queue == NULL:
+                raise NoMemory("no descriptor or memory for the callback queue")
+            _queue = queue
+        if _thread is None:
+            thread = threading.Thread(target=_run, name="nngio-callbacks", daemon=True)
+            thread.start()
+            _thread = thread
+    check(lib.nngio_op_attach(op, _queue, tag))
+
+
+def on_callback_thread() -> bool:
+    """Whether the caller is a callback."""
+    return threading.current_thread() is _thread
+
+
+def _run() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
+    ops = ffi.new(f"nngio_op *[{BATCH}]")
+    while not _stopping:
+        lib.nngio_queue_wait(_queue, -1)
+        for i in range(lib.nngio_queue_drain(_queue, ops, BATCH)):
+            if _stopping:
+                return
+            who = pending[lib.nngio_op_tag(ops[i])]
+            who._finish()
+
+
+def call(callback: Callable[[Any], object], argument: Any) -> None:
+    """Run a user's callback, and let nothing of it through."""
+    try:
+        callback(argument)
+    except SystemExit as exit:
+        _exit_program(exit)
+    except BaseException as error:
+        _unraisable(error, callback)
+
+
+class _Unraisable:
+    """The argument of `sys.unraisablehook`."""
+
+    def __init__(self, error: BaseException, source: object) -> None:
+        self.exc_type = type(error)
+        self.exc_value = error
+        self.exc_traceback = error.__traceback__
+        self.err_msg = "Exception ignored in an nngio callback"
+        self.object = source
+
+
+def _unraisable(error: BaseException, source: object) -> None:
+    try:
+        sys.unraisablehook(_Unraisable(error, source))  # type: ignore[arg-type]  # the real type can't be made
+    except BaseException as broken:
+        sys.__unraisablehook__(_Unraisable(broken, sys.unraisablehook))  # type: ignore[arg-type]
+
+
+def _exit_program(exit: SystemExit) -> None:
+    """Raise SystemExit in the main thread; end the process when that thread doesn't get to it."""
+    delivered = threading.Event()
+
+    class ExitFromCallback(SystemExit):
+        def __init__(self) -> None:
+            delivered.set()
+            super().__init__(exit.code)
+
+    ExitFromCallback.__name__ = ExitFromCallback.__qualname__ = "SystemExit"
+    main = threading.main_thread().ident
+    if main is not None and lib.nngio_raise_in_thread(main, ffi.cast("void *", id(ExitFromCallback))):
+        if delivered.wait(GRACE_SECONDS):
+            _kept.append(ExitFromCallback)
+            return
+    _end_process(exit.code)
+
+
+_kept: list[type] = []
+
+
+def _end_process(code: object) -> NoReturn:
+    status = 0 if code is None else code if isinstance(code, int) else 1
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    finally:
+        os._exit(status & 0xFF)
+
+
+def _stop() -> None:
+    """At exit: no callback starts any more; the one that runs has a moment to end."""
+    global _stopping
+    _stopping = True
+    if _thread is not None and threading.current_thread() is not _thread:
+        lib.nngio_queue_wake(_queue)
+        _thread.join(0.2)
+
+
+before_closing.append(_stop)

@@ -1,0 +1,66 @@
+"""Synchronous calls, and how they lose nothing when a signal handler raises in the middle.
+
+Python runs signal handlers between bytecodes: after any call has returned, so also between the C call that received a
+message and the line that stores it. Hence the order in every function that uses an operation:
+
+- The result stays in the operation, in C, until the last call has been made; what follows are plain stores, between
+  which nothing can be raised.
+- Any exception before that ends in `nngio_abandon`, one C call that cancels what is pending and keeps a message that had
+  arrived for the next receive.
+- An operation goes back to its thread's slot (`local.op`) at the end. One that was not put back is let go, and C pools
+  it. A handler that calls nngio itself finds the slot empty and takes another operation.
+
+The main thread waits in slices of 50 ms: a signal ends the wait, and the slice bounds the moment in which a signal comes
+after Python has looked and before the thread sleeps.
+"""
+
+import threading
+from typing import Any
+
+from nngio._core.errors import ForkedError, NNGError, NoMemory
+from nngio._core.library import AGAIN, NULL, ffi, lib
+
+__all__ = ["KEEP_BYTES", "Operation", "local", "new_operation"]
+
+SLICE_MS = 50
+KEEP_BYTES = 65536
+"""A thread's operation holds the last message received until the next one, if it is no larger than this."""
+
+Operation = Any
+"""A `nngio_op *` that returns to C's pool when it is dropped."""
+
+
+class _Local(threading.local):
+    op: Operation = None
+
+
+local = _Local()
+
+
+def new_operation(slice_ms: int | None = None) -> Operation:
+    """An idle operation for the calling thread."""
+    if slice_ms is None:
+        slice_ms = SLICE_MS if threading.current_thread() is threading.main_thread() else -1
+    op = ffi.gc(lib.nngio_op_new(slice_ms), lib.nngio_op_free)
+    if op == NULL:
+        raise ForkedError() if lib.nngio_forked() else NoMemory()
+    return op
+
+
+def dial(dialer_id: int, timeout_ms: int) -> None:
+    """Start a dialer and wait for its first connection; a failure to connect in time closes the dialer."""
+    import time
+
+    deadline = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+    op = new_operation(SLICE_MS)
+    try:
+        code = lib.nngio_submit_dial(op, dialer_id) or lib.nngio_wait(op)
+        while code == AGAIN:
+            if deadline is not None and time.monotonic() >= deadline:
+                lib.nngio_op_abort(op, lib.NNG_ETIMEDOUT)
+            code = lib.nngio_wait(op)
+    except BaseException:
+        lib.nngio_abandon(op, NULL)
+        raise
+    if code:
+        raise NNGError.from_code(code)

@@ -1,0 +1,61 @@
+"""Dialers: connecting to a peer that listens."""
+
+from typing import TYPE_CHECKING
+
+from nngio._core import operation
+from nngio._core.duration import milliseconds
+from nngio._core.errors import ConnectionRefused, NNGError
+from nngio._core.library import lib
+from nngio._endpoint import Endpoint
+from nngio._options import DurationOption
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from nngio._socket import Socket
+
+__all__ = ["Dialer"]
+
+
+class Dialer(Endpoint):
+    """Keeps one connection to a peer that listens at a URL, and makes it anew whenever it is lost.
+
+    `Dialer(socket, url)` makes one to be configured and then started; `socket.dial(url)` does both. Thread-safe.
+    NNG: `nng_dialer_create`.
+    """
+
+    _option_kind = "dialer"
+    _noun = "dial"
+
+    reconnect_time_min = DurationOption("reconnect-time-min", "The longest wait before the first new attempt; 1 s.")
+    reconnect_time_max = DurationOption(
+        "reconnect-time-max", "What that wait may grow to, doubling at each attempt; 0, the default: it does not grow."
+    )
+
+    def __init__(self, socket: "Socket", url: str) -> None:
+        super().__init__(socket, url)
+
+    def start(self, *, block: bool = True, timeout: float | None = None) -> None:
+        """Connect.
+
+        With `block`, return when the first connection stands; raise `ConnectionRefused` and the like when it can't be made, and
+        `TimedOut` after `timeout` seconds: the dialer is closed then, because it would go on trying. Without `block`, return at
+        once and go on trying for as long as the dialer lives. Ctrl-C interrupts the call and closes the dialer.
+
+        NNG: `nng_dialer_start`; the timeout is nngio's own.
+        """
+        self._begin()
+        if not block:
+            self._check(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK), f"dial {self._url}")
+            self._started = True
+            return
+        ms = milliseconds(timeout)
+        try:
+            operation.dial(self.id, ms)
+        except NNGError as error:
+            hint = "; pass block=False to go on trying in the background" if isinstance(error, ConnectionRefused) else ""
+            raise type(error)(f"dial {self._url}: {error}{hint}", code=error.code) from None
+        self._started = True
+
+    def __enter__(self) -> "Self":
+        return self

@@ -1,0 +1,82 @@
+"""Dialers and listeners: how a socket gets its pipes."""
+
+from typing import TYPE_CHECKING, Any
+
+from nngio._core import library
+from nngio._core.errors import BadState, Closed, ForkedError, InvalidArgument, NNGError, NoEntry
+from nngio._core.library import ffi, lib
+from nngio._options import HasOptions, IntOption, SizeOption, StringOption
+
+if TYPE_CHECKING:
+    from nngio._socket import Socket
+
+__all__ = ["Endpoint"]
+
+
+class Endpoint(HasOptions):
+    """What a dialer and a listener have in common: a URL, options, a start and an end."""
+
+    _noun: str
+
+    def __init__(self, socket: "Socket", url: str) -> None:
+        self.socket = socket
+        if not isinstance(url, str):
+            raise TypeError(f"a URL is text, not {type(url).__name__}")
+        if "\0" in url:
+            raise InvalidArgument("a URL can't hold a NUL character")
+        self._c = ffi.new(f"nng_{self._option_kind} *")[0]
+        out = ffi.new(f"nng_{self._option_kind} *")
+        socket._check_open()
+        self._check(getattr(lib, f"nng_{self._option_kind}_create")(out, socket._c, url.encode()), f"{self._noun} {url}")
+        self._c = out[0]
+        self._url = url
+        self._started = False
+
+    url = StringOption("url", "The URL; a listener's port 0 has become the port that it got.", readonly=True)
+    recv_max_size = SizeOption(
+        "recv-size-max",
+        "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. 0, the default: no limit.",
+    )
+
+    @property
+    def id(self) -> int:
+        """NNG's number of it, positive."""
+        number: int = getattr(lib, f"nng_{self._option_kind}_id")(self._c)
+        return number
+
+    def _check(self, code: int, doing: str) -> None:
+        """Raise the error of an attempt, in words that say what was attempted."""
+        if code == lib.NNG_ENOTSUP:
+            raise NNGError.from_code(code, f"{doing}: no transport of this build knows that kind of URL")
+        if code:
+            error = NNGError.from_code(code)
+            raise type(error)(f"{doing}: {error}", code=code)
+
+    def close(self) -> None:
+        """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""
+        if not library.forked:
+            getattr(lib, f"nng_{self._option_kind}_close")(self._c)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        url = self._url
+        if self._started and not library.forked:
+            try:
+                url = self.url
+            except (NoEntry, Closed):
+                url = f"{url}, closed"
+        return f"<nngio.{type(self).__name__} {url}>"
+
+    def _begin(self) -> None:
+        if library.forked:
+            raise ForkedError()
+        if self._started:
+            raise BadState(f"this {type(self).__name__.lower()} was started before")
+
+
+TCP_PORT = IntOption("tcp-bound-port", "The port that a listener is bound to.", readonly=True)

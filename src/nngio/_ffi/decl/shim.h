@@ -1,0 +1,72 @@
+// Declares nngio's own C, shim/nngio_shim.h.
+
+#define NNGIO_AGAIN ...
+#define NNGIO_FORKED ...
+#define NNGIO_BUSY ...
+
+#define NNGIO_TRY_SEND ...
+#define NNGIO_TRY_RECV ...
+#define NNGIO_KEEP_SEND ...
+#define NNGIO_INLINE_SEND ...
+#define NNGIO_SEND_RESTARTS ...
+#define NNGIO_SEND_NEEDS_ONE ...
+
+typedef struct nngio_box {
+    nng_msg *msg;
+    ...;
+} nngio_box;
+typedef struct nngio_op {
+    int result;
+    int kind;
+    char *body;
+    size_t len;
+    ...;
+} nngio_op;
+typedef struct nngio_handle nngio_handle;
+typedef struct nngio_queue nngio_queue;
+
+int nngio_init(void);
+bool nngio_started(void);
+bool nngio_forked(void);
+void nngio_exit_begins(void);
+bool nngio_raise_in_thread(unsigned long thread, void *exception);
+
+nngio_box *nngio_box_new(void);
+int nngio_box_fill(nngio_box *box, const void *data, size_t len);
+int nngio_box_alloc(nngio_box *box, size_t len);
+int nngio_box_copy(nngio_box *to, const nngio_box *from);
+void nngio_box_free(nngio_box *box);
+
+nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
+nngio_handle *nngio_context_open(nngio_handle *socket, uint32_t flags, int *error);
+int nngio_handle_close(nngio_handle *h);
+void nngio_handle_free(nngio_handle *h);
+uint32_t nngio_handle_id(nngio_handle *h);
+uint32_t nngio_handle_parked(nngio_handle *h);
+
+nngio_op *nngio_op_new(int slice_ms);
+void nngio_op_free(nngio_op *op);
+int nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
+int nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int nngio_recv(nngio_op *op, nngio_handle *h, int ms);
+int nngio_wait(nngio_op *op);
+void nngio_abandon(nngio_op *op, nngio_box *box);
+void nngio_op_take(nngio_op *op, nngio_box *box);
+void nngio_op_drop(nngio_op *op);
+
+int nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
+int nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
+int nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
+int nngio_submit_dial(nngio_op *op, uint32_t dialer);
+int nngio_op_abort(nngio_op *op, int code);
+void nngio_op_settle(nngio_op *op);
+bool nngio_op_busy(nngio_op *op);
+uint64_t nngio_op_tag(nngio_op *op);
+
+nngio_queue *nngio_queue_new(void);
+void nngio_queue_free(nngio_queue *q);
+int nngio_queue_fd(nngio_queue *q);
+int nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
+int nngio_queue_wait(nngio_queue *q, int ms);
+void nngio_queue_wake(nngio_queue *q);

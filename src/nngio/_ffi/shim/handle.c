@@ -1,0 +1,308 @@
+// Sockets and contexts: opening, closing, and the messages that a cancelled receive left behind.
+//
+// NNG lets nobody submit to a socket while it closes: the operation is orphaned, or worse.  So each
+// call into NNG on a handle is counted while it runs, close first refuses new ones and waits for the
+// count to reach zero, and a socket's contexts are closed before it.
+
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "internal.h"
+
+static nngio_handle *
+handle_new(uint32_t flags, nngio_handle *parent)
+{
+	nngio_handle *h = calloc(1, sizeof(*h));
+	if (h != NULL) {
+		atomic_init(&h->refs, 1);
+		h->flags  = flags;
+		h->parent = parent;
+		pthread_mutex_init(&h->lock, NULL);
+	}
+	return (h);
+}
+
+void
+handle_hold(nngio_handle *h)
+{
+	atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+}
+
+void
+handle_rele(nngio_handle *h)
+{
+	if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	handle_unpark_all(h);
+	pthread_mutex_destroy(&h->lock);
+	if (h->parent != NULL) {
+		handle_rele(h->parent);
+	}
+	free(h);
+}
+
+// Brackets each call that gives NNG an operation on this handle.  Both sides are sequentially
+// consistent: either close sees the count, or the caller sees that it is closed.
+int
+handle_enter(nngio_handle *h)
+{
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	atomic_fetch_add(&h->inside, 1);
+	if (atomic_load(&h->closed) != 0) {
+		atomic_fetch_sub(&h->inside, 1);
+		stay_if_exiting();
+		return (NNG_ECLOSED);
+	}
+	return (0);
+}
+
+void
+handle_leave(nngio_handle *h)
+{
+	atomic_fetch_sub(&h->inside, 1);
+}
+
+// Waits for something that takes a thread microseconds: a submission to end, or another closer.
+static void
+pause_briefly(int turn)
+{
+	if (turn < 100) {
+		sched_yield();
+	} else {
+		struct timespec ts = { .tv_nsec = 100000 };
+		nanosleep(&ts, NULL);
+	}
+}
+
+nngio_handle *
+nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error)
+{
+	nng_socket    s = NNG_SOCKET_INITIALIZER;
+	nngio_handle *h = NULL;
+
+	if ((*error = nngio_init()) != 0 || (*error = open(&s)) != 0) {
+		return (NULL);
+	}
+	if ((h = handle_new(flags, NULL)) == NULL) {
+		nng_close(s);
+		*error = NNG_ENOMEM;
+		return (NULL);
+	}
+	h->id = s.id;
+	return (h);
+}
+
+nngio_handle *
+nngio_context_open(nngio_handle *socket, uint32_t flags, int *error)
+{
+	nng_socket    s = { .id = socket->id };
+	nng_ctx       c = NNG_CTX_INITIALIZER;
+	nngio_handle *h;
+
+	if ((h = handle_new(flags | NNGIO_CTX, NULL)) == NULL) {
+		*error = NNG_ENOMEM;
+		return (NULL);
+	}
+	if ((*error = handle_enter(socket)) != 0) {
+		handle_rele(h);
+		return (NULL);
+	}
+	if ((*error = nng_ctx_open(&c, s)) == 0) {
+		h->id     = c.id;
+		h->parent = socket;
+		handle_hold(socket);
+		handle_hold(h); // the list's
+		pthread_mutex_lock(&socket->lock);
+		h->sibling       = socket->contexts;
+		socket->contexts = h;
+		pthread_mutex_unlock(&socket->lock);
+	}
+	handle_leave(socket);
+	if (*error != 0) {
+		handle_rele(h);
+		return (NULL);
+	}
+	return (h);
+}
+
+// Refuses new calls and waits until the running ones are out.  True for the one caller who may go on;
+// every other waits until that one has closed the handle.
+static bool
+shut(nngio_handle *h)
+{
+	int turn = 0;
+	int open = 0;
+
+	if (!atomic_compare_exchange_strong(&h->closed, &open, 1)) {
+		while (atomic_load(&h->closed) != 2) {
+			pause_briefly(turn++);
+		}
+		return (false);
+	}
+	while (atomic_load(&h->inside) != 0) {
+		pause_briefly(turn++);
+	}
+	return (true);
+}
+
+static void
+close_context(nngio_handle *h)
+{
+	if (shut(h)) {
+		nng_ctx c = { .id = h->id };
+		nng_ctx_close(c);
+		atomic_store(&h->closed, 2);
+	}
+}
+
+static void
+unlist_context(nngio_handle *h)
+{
+	nngio_handle **link;
+	bool           found = false;
+
+	pthread_mutex_lock(&h->parent->lock);
+	for (link = &h->parent->contexts; *link != NULL; link = &(*link)->sibling) {
+		if (*link == h) {
+			*link = h->sibling;
+			found = true;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&h->parent->lock);
+	if (found) {
+		handle_rele(h);
+	}
+}
+
+// Blocks until NNG has closed it: pending operations end with NNG_ECLOSED, pipes are torn down.
+// Any thread, but none of NNG's.  NNG_ECLOSED when somebody had closed it before.
+int
+nngio_handle_close(nngio_handle *h)
+{
+	nngio_handle *c;
+
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if ((h->flags & NNGIO_CTX) != 0) {
+		bool was_open = atomic_load(&h->closed) == 0;
+		close_context(h);
+		unlist_context(h);
+		handle_unpark_all(h);
+		return (was_open ? 0 : NNG_ECLOSED);
+	}
+	if (!shut(h)) {
+		return (NNG_ECLOSED);
+	}
+	for (;;) {
+		pthread_mutex_lock(&h->lock);
+		if ((c = h->contexts) != NULL) {
+			h->contexts = c->sibling;
+		}
+		pthread_mutex_unlock(&h->lock);
+		if (c == NULL) {
+			break;
+		}
+		close_context(c);
+		handle_unpark_all(c);
+		handle_rele(c); // the list's
+	}
+	nng_socket s = { .id = h->id };
+	nng_close(s);
+	atomic_store(&h->closed, 2);
+	handle_unpark_all(h);
+	return (0);
+}
+
+// The destructor of the handle's Python object.  Operations that are still pending keep it.
+void
+nngio_handle_free(nngio_handle *h)
+{
+	if (h != NULL && !nngio_forked()) {
+		handle_rele(h);
+	}
+}
+
+uint32_t
+nngio_handle_id(nngio_handle *h)
+{
+	return (h->id);
+}
+
+uint32_t
+nngio_handle_parked(nngio_handle *h)
+{
+	return (atomic_load(&h->parked_count));
+}
+
+// Keeps a message for the handle's next receive.  A receive that NNG has already would not look here:
+// the oldest one is aborted, and its callback picks the message up.  It is aborted under the lock that
+// its callback takes to leave the list, so it can't have become another operation meanwhile.
+void
+handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg)
+{
+	parked *node = op->spare;
+
+	op->spare = NULL;
+	if (atomic_load(&h->closed) == 2) {
+		nng_msg_free(msg);
+		free(node);
+		return;
+	}
+	node->msg  = msg;
+	node->next = NULL;
+	pthread_mutex_lock(&h->lock);
+	if (h->parked_last != NULL) {
+		h->parked_last->next = node;
+	} else {
+		h->parked_first = node;
+	}
+	h->parked_last = node;
+	atomic_fetch_add(&h->parked_count, 1);
+	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
+		if (!r->redeliver && r->aborted == 0) {
+			r->redeliver = true;
+			nng_aio_abort(r->aio, NNG_ECANCELED);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+bool
+handle_unpark(nngio_handle *h, nng_msg **msg)
+{
+	parked *node;
+
+	if (atomic_load(&h->parked_count) == 0) {
+		return (false);
+	}
+	pthread_mutex_lock(&h->lock);
+	if ((node = h->parked_first) != NULL) {
+		if ((h->parked_first = node->next) == NULL) {
+			h->parked_last = NULL;
+		}
+		atomic_fetch_sub(&h->parked_count, 1);
+	}
+	pthread_mutex_unlock(&h->lock);
+	if (node == NULL) {
+		return (false);
+	}
+	*msg = node->msg;
+	free(node);
+	return (true);
+}
+
+void
+handle_unpark_all(nngio_handle *h)
+{
+	nng_msg *msg;
+	while (handle_unpark(h, &msg)) {
+		nng_msg_free(msg);
+	}
+}

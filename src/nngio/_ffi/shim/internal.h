@@ -1,0 +1,110 @@
+// Shared by the shim's own files; nothing here is seen from Python.
+
+#ifndef NNGIO_INTERNAL_H
+#define NNGIO_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
+
+#include "nngio_shim.h"
+
+enum op_state {
+	OP_IDLE    = 0, // nobody waits, nothing is pending
+	OP_PENDING = 1, // NNG has the aio
+	OP_WAITED  = 2, // the same, and a thread sleeps on `state`
+	OP_DONE    = 3, // the result stands
+	OP_ORPHAN  = 4, // pending, and its owner is gone: the callback returns it to the pool
+};
+
+// A message that a receive was given after its caller had gone.
+typedef struct parked {
+	nng_msg       *msg;
+	struct parked *next;
+} parked;
+
+struct nngio_handle {
+	atomic_uint     refs;
+	uint32_t        id;
+	uint32_t        flags;
+	nngio_handle   *parent;
+	nngio_handle   *sibling;  // in the parent's list of contexts, under the parent's lock
+	nngio_handle   *contexts; // of a socket, under the lock
+	atomic_uint     inside;   // threads between enter and leave
+	atomic_int      closed;   // 0 open, 1 closing, 2 closed
+	atomic_uint     parked_count;
+	pthread_mutex_t lock; // of the fields below and of the pending list's links
+	parked         *parked_first, *parked_last;
+	nngio_op       *pending_first, *pending_last; // receives that NNG has
+};
+
+struct nngio_op {
+	// Read from Python, by the thread that owns the operation, when it is done.
+	int    result;
+	int    kind; // Python sets NNGIO_NONE once it has what it wanted
+	char  *body;
+	size_t len;
+
+	atomic_uint   state;
+	int           slice_ms; // the longest wait at a time; -1 for no end
+	nng_msg      *msg;      // owned by the operation
+	nngio_box    *box;      // where the message goes instead, when Python gave one
+	nngio_handle *handle;
+	nng_aio      *aio;       // its callback is op_callback
+	nng_aio      *inline_aio; // no callback: finishes on the thread that completes it
+	parked       *spare;     // so that parking never needs memory
+	bool          inlined;   // the pending send is on inline_aio
+	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
+	bool          listed;    // in the handle's list of pending receives; under the lock
+	int           aborted;   // the code that the owner asked for, or 0; under the lock for a receive
+	int           ms;        // the timeout as submitted, in case it is submitted again
+	nng_time      deadline;  // the same as a time, when `ms` is positive
+	uint32_t      dialer;
+	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
+	size_t        header_len;
+
+	nngio_queue *queue;
+	uint64_t     tag;
+	nngio_op    *next;                       // in the queue, or in the pool
+	nngio_op    *pending_next, *pending_prev; // in the handle's list
+};
+
+// lifecycle.c
+extern atomic_int nngio_is_forked;
+void              stay_if_exiting(void);
+void              block_signals(void *old);
+void              restore_signals(const void *old);
+
+// handle.c
+int  handle_enter(nngio_handle *h);
+void handle_leave(nngio_handle *h);
+void handle_hold(nngio_handle *h);
+void handle_rele(nngio_handle *h);
+void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);
+bool handle_unpark(nngio_handle *h, nng_msg **msg);
+void handle_unpark_all(nngio_handle *h);
+
+// operation.c
+int  op_begin(nngio_op *op, nngio_handle *h, int kind);
+void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
+void op_receive(nngio_op *op, int ms);
+void op_complete(nngio_op *op, int result);
+void op_recycle(nngio_op *op);
+void op_keep(nngio_op *op, nng_msg *msg);
+void op_sent(nngio_op *op, nng_msg *msg);
+int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
+int  op_send_allowed(nngio_handle *h);
+void box_hold(nngio_box *box);
+void box_rele(nngio_box *box);
+
+// queue.c
+void queue_hold(nngio_queue *q);
+void queue_rele(nngio_queue *q);
+void queue_push(nngio_queue *q, nngio_op *op);
+
+// sleep.c: wait on a word until it changes
+void word_wake(atomic_uint *word);
+bool word_wait(atomic_uint *word, unsigned seen, int ms); // false: time is up, or a signal came
+
+#endif

@@ -1,0 +1,101 @@
+// Starting NNG, what a fork leaves behind, and the interpreter's exit.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+// Set in the child of a fork that happened after NNG had started: its threads are gone and its locks
+// are in whatever state they were, so nothing may reach NNG any more.
+atomic_int nngio_is_forked;
+
+static atomic_int      started;
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+after_fork_in_child(void)
+{
+	if (atomic_load(&started)) {
+		atomic_store(&nngio_is_forked, 1);
+	}
+}
+
+bool
+nngio_forked(void)
+{
+	return (atomic_load_explicit(&nngio_is_forked, memory_order_relaxed) != 0);
+}
+
+bool
+nngio_started(void)
+{
+	return (atomic_load(&started) != 0);
+}
+
+static atomic_int exiting;
+static pthread_t  exiting_thread;
+
+// Called by Python's atexit, on the thread that ends the interpreter.
+void
+nngio_exit_begins(void)
+{
+	exiting_thread = pthread_self();
+	atomic_store(&exiting, 1);
+}
+
+// Where a blocked call would return to a Python that is being taken apart, only to complain that its
+// socket was closed, the thread stays until the process is gone.
+void
+stay_if_exiting(void)
+{
+	if (atomic_load_explicit(&exiting, memory_order_acquire) &&
+	    !pthread_equal(pthread_self(), exiting_thread)) {
+		for (;;) {
+			pause();
+		}
+	}
+}
+
+// NNG's threads inherit the mask of the thread that makes them, and block nothing but SIGPIPE
+// themselves: one of them would take the signals that Python's main thread waits for.
+void
+block_signals(void *old)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+void
+restore_signals(const void *old)
+{
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+// Called by whoever makes the first socket or operation, on any thread; later calls cost one load.
+int
+nngio_init(void)
+{
+	int rv = 0;
+
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if (atomic_load_explicit(&started, memory_order_acquire)) {
+		return (0);
+	}
+	pthread_mutex_lock(&start_lock);
+	if (!atomic_load(&started)) {
+		sigset_t old;
+		nng_aio *aio = NULL;
+		block_signals(&old);
+		if ((rv = nng_aio_alloc(&aio, NULL, NULL)) == 0) { // this starts the library
+			nng_aio_free(aio);
+			pthread_atfork(NULL, NULL, after_fork_in_child);
+			atomic_store_explicit(&started, 1, memory_order_release);
+		}
+		restore_signals(&old);
+	}
+	pthread_mutex_unlock(&start_lock);
+	return (rv);
+}

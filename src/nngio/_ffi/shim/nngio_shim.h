@@ -1,0 +1,110 @@
+// nngio's own C: what stands between Python and NNG.
+//
+// Theory of operation.  Python never runs on a thread of NNG's, and NNG never sees a Python object.
+// Between them stand four things:
+//
+//   box     owns one message (or none) for a Python Message.
+//   handle  a socket or a context: counts the calls inside NNG, so that close never overlaps one, and
+//           keeps the messages that a cancelled receive had already been given ("parked").
+//   op      one operation: an aio with a C callback, its result, and the message that it owns.
+//   queue   where finished operations wait for the one thread that resolves them.
+//
+// Every function here is called with the GIL released.  Codes are NNG's, and the negative ones below.
+
+#ifndef NNGIO_SHIM_H
+#define NNGIO_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nng/nng.h>
+
+#define NNGIO_AGAIN (-1)  // the wait was interrupted: let Python look at its signals, then wait again
+#define NNGIO_FORKED (-2) // the handle belongs to the parent of this process
+#define NNGIO_BUSY (-3)   // the operation is still pending, or its message is with NNG
+
+// What a protocol allows; set once, when a handle is made.
+enum nngio_flags {
+	NNGIO_CTX            = 1,  // a context, not a socket
+	NNGIO_TRY_SEND       = 2,  // a non-blocking send changes no state when it fails
+	NNGIO_TRY_RECV       = 4,  // the same for a receive
+	NNGIO_KEEP_SEND      = 8,  // never abort a send: the protocol frees the message and says it failed
+	NNGIO_INLINE_SEND    = 16, // a send that is accepted at once leaves the aio empty on return
+	NNGIO_SEND_RESTARTS  = 32, // a send begins anew: replies to the one before are stale
+	NNGIO_SEND_NEEDS_ONE = 64, // a send answers the message received last
+};
+
+typedef struct nngio_box    nngio_box;
+typedef struct nngio_handle nngio_handle;
+typedef struct nngio_op     nngio_op;
+typedef struct nngio_queue  nngio_queue;
+
+struct nngio_box {
+	nng_msg *msg; // NULL while NNG has it, and after it was sent
+	uint32_t refs; // Python's, and one of the operation that is to give the message back
+};
+
+enum nngio_kind {
+	NNGIO_NONE  = 0,
+	NNGIO_SEND  = 1,
+	NNGIO_RECV  = 2,
+	NNGIO_SLEEP = 3,
+	NNGIO_DIAL  = 4,
+};
+
+// lifecycle.c
+int  nngio_init(void);
+bool nngio_started(void);
+bool nngio_forked(void);
+void nngio_exit_begins(void);
+
+// python.c
+bool nngio_raise_in_thread(unsigned long thread, void *exception);
+
+// message.c
+nngio_box *nngio_box_new(void);
+int        nngio_box_fill(nngio_box *box, const void *data, size_t len);
+int        nngio_box_alloc(nngio_box *box, size_t len);
+int        nngio_box_copy(nngio_box *to, const nngio_box *from);
+void       nngio_box_free(nngio_box *box);
+
+// handle.c
+nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
+nngio_handle *nngio_context_open(nngio_handle *socket, uint32_t flags, int *error);
+int           nngio_handle_close(nngio_handle *h);
+void          nngio_handle_free(nngio_handle *h);
+uint32_t      nngio_handle_id(nngio_handle *h);
+uint32_t      nngio_handle_parked(nngio_handle *h);
+
+// operation.c
+nngio_op *nngio_op_new(int slice_ms);
+void      nngio_op_free(nngio_op *op);
+int       nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
+int       nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int       nngio_recv(nngio_op *op, nngio_handle *h, int ms);
+int       nngio_wait(nngio_op *op);
+void      nngio_abandon(nngio_op *op, nngio_box *box);
+void      nngio_op_take(nngio_op *op, nngio_box *box);
+void      nngio_op_drop(nngio_op *op);
+
+// submit.c: operations that finish on a queue, or by nngio_wait alone
+int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
+int  nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int  nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
+int  nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
+int  nngio_submit_dial(nngio_op *op, uint32_t dialer); // dial.c
+int  nngio_op_abort(nngio_op *op, int code);
+void nngio_op_settle(nngio_op *op);
+bool nngio_op_busy(nngio_op *op);
+uint64_t nngio_op_tag(nngio_op *op);
+
+// queue.c
+nngio_queue *nngio_queue_new(void);
+void         nngio_queue_free(nngio_queue *q);
+int          nngio_queue_fd(nngio_queue *q);
+int          nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
+int          nngio_queue_wait(nngio_queue *q, int ms);
+void         nngio_queue_wake(nngio_queue *q);
+
+#endif

@@ -1,0 +1,355 @@
+// Operations: from submission to result.
+//
+// Who owns the message.  A send takes it out of the box, or makes it from bytes; NNG has it until the
+// callback.  There the message pointer decides, not the code (some versions report a cancel for a send
+// that was consumed, and for a receive that was given a message): an aio without a message has sent
+// it, one with a message has received it.  A message that was not sent goes back into its box with the
+// header it had, or stays with the operation.
+//
+// Who may touch an operation.  Its owner, until it is submitted; then the callback; then, from the
+// store of OP_DONE or the push on the queue, its owner again.  Operations are never freed, only
+// pooled: a callback that has handed one over may still be returning through it.
+
+#include <stdlib.h>
+
+#include "internal.h"
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static nngio_op       *pool;
+
+static void op_callback(void *arg);
+
+nngio_op *
+nngio_op_new(int slice_ms)
+{
+	nngio_op *op;
+
+	if (nngio_init() != 0) {
+		return (NULL);
+	}
+	pthread_mutex_lock(&pool_lock);
+	if ((op = pool) != NULL) {
+		pool = op->next;
+	}
+	pthread_mutex_unlock(&pool_lock);
+	if (op == NULL) {
+		if ((op = calloc(1, sizeof(*op))) == NULL) {
+			return (NULL);
+		}
+		if (nng_aio_alloc(&op->aio, op_callback, op) != 0) {
+			free(op);
+			return (NULL);
+		}
+		if (nng_aio_alloc(&op->inline_aio, NULL, NULL) != 0) {
+			nng_aio_free(op->aio);
+			free(op);
+			return (NULL);
+		}
+	}
+	op->slice_ms = slice_ms;
+	op->next     = NULL;
+	return (op);
+}
+
+// Returns an idle operation to the pool, with all that it holds let go.
+void
+op_recycle(nngio_op *op)
+{
+	nngio_op_drop(op);
+	if (op->box != NULL) {
+		box_rele(op->box);
+		op->box = NULL;
+	}
+	if (op->handle != NULL) {
+		handle_rele(op->handle);
+		op->handle = NULL;
+	}
+	if (op->queue != NULL) {
+		queue_rele(op->queue);
+		op->queue = NULL;
+	}
+	atomic_store(&op->state, OP_IDLE);
+	pthread_mutex_lock(&pool_lock);
+	op->next = pool;
+	pool     = op;
+	pthread_mutex_unlock(&pool_lock);
+}
+
+// Drops the message that the operation holds, if any.
+void
+nngio_op_drop(nngio_op *op)
+{
+	if (op->msg != NULL) {
+		nng_msg_free(op->msg);
+		op->msg = NULL;
+	}
+	op->body = NULL;
+	op->len  = 0;
+}
+
+// Hands the operation's message to a box; the box's own is dropped.
+void
+nngio_op_take(nngio_op *op, nngio_box *box)
+{
+	if (op->msg != NULL) {
+		if (box->msg != NULL) {
+			nng_msg_free(box->msg);
+		}
+		box->msg = op->msg;
+		op->msg  = NULL;
+		op->body = NULL;
+		op->len  = 0;
+	}
+}
+
+void
+op_keep(nngio_op *op, nng_msg *msg)
+{
+	op->msg  = msg;
+	op->body = nng_msg_body(msg);
+	op->len  = nng_msg_len(msg);
+}
+
+// The end of a send: `msg` is what came back of it, or NULL.  The protocol may have cleared or replaced
+// the message's header.
+void
+op_sent(nngio_op *op, nng_msg *msg)
+{
+	if (msg != NULL) {
+		nng_msg_header_clear(msg);
+		nng_msg_header_append(msg, op->header, op->header_len);
+		if (op->box != NULL) {
+			op->box->msg = msg;
+		} else {
+			op_keep(op, msg);
+		}
+	}
+	if (op->box != NULL) {
+		box_rele(op->box);
+		op->box = NULL;
+	}
+}
+
+// Makes an idle operation ready for `h`; what it held from before is let go.  NNG_ENOMEM is possible.
+int
+op_begin(nngio_op *op, nngio_handle *h, int kind)
+{
+	nngio_op_drop(op);
+	if (op->handle != h) {
+		handle_hold(h);
+		if (op->handle != NULL) {
+			handle_rele(op->handle);
+		}
+		op->handle = h;
+	}
+	if (kind == NNGIO_RECV && op->spare == NULL) {
+		if ((op->spare = malloc(sizeof(*op->spare))) == NULL) {
+			return (NNG_ENOMEM);
+		}
+	}
+	op->kind      = kind;
+	op->result    = 0;
+	op->aborted   = 0;
+	op->inlined   = false;
+	op->redeliver = false;
+	return (0);
+}
+
+// Gives NNG the operation.  The caller is between handle_enter and handle_leave.
+void
+op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
+{
+	uint32_t id = op->handle->id;
+
+	nng_aio_set_timeout(aio, ms);
+	nng_aio_set_msg(aio, msg);
+	if ((op->handle->flags & NNGIO_CTX) != 0) {
+		nng_ctx c = { .id = id };
+		(op->kind == NNGIO_SEND ? nng_ctx_send : nng_ctx_recv)(c, aio);
+	} else {
+		nng_socket s = { .id = id };
+		(op->kind == NNGIO_SEND ? nng_send_aio : nng_recv_aio)(s, aio);
+	}
+}
+
+// Submits a receive that can be found by handle_park.  A message that was parked before NNG had the
+// operation is looked for once more when it has it.
+void
+op_receive(nngio_op *op, int ms)
+{
+	nngio_handle *h = op->handle;
+
+	op->ms       = ms;
+	op->deadline = ms > 0 ? nng_clock() + (nng_time) ms : 0;
+	pthread_mutex_lock(&h->lock);
+	op->pending_next = NULL;
+	op->pending_prev = h->pending_last;
+	*(h->pending_last != NULL ? &h->pending_last->pending_next : &h->pending_first) = op;
+	h->pending_last                                                                  = op;
+	op->listed                                                                       = true;
+	pthread_mutex_unlock(&h->lock);
+
+	op_start(op, op->aio, ms, NULL);
+
+	if (atomic_load(&h->parked_count) != 0) {
+		pthread_mutex_lock(&h->lock);
+		// The callback may be over and the operation somebody else's: then it is not in the list,
+		// or it is there anew, and a needless abort only makes it look at the parked messages.
+		if (h->pending_first != NULL && h->parked_first != NULL) {
+			nngio_op *r     = h->pending_first;
+			r->redeliver = true;
+			nng_aio_abort(r->aio, NNG_ECANCELED);
+		}
+		pthread_mutex_unlock(&h->lock);
+	}
+}
+
+// The last act on an operation by whoever finished it.
+void
+op_complete(nngio_op *op, int result)
+{
+	op->result = result;
+	if (op->queue != NULL) {
+		queue_push(op->queue, op); // takes the reference that nngio_submit_* took
+		return;
+	}
+	switch (atomic_exchange(&op->state, OP_DONE)) {
+	case OP_WAITED:
+		word_wake(&op->state);
+		break;
+	case OP_ORPHAN:
+		if (op->kind == NNGIO_RECV && op->msg != NULL) {
+			nng_msg *msg = op->msg;
+			op->msg      = NULL;
+			handle_park(op->handle, op, msg);
+		}
+		op_recycle(op);
+		break;
+	}
+}
+
+// Turns what an aio says of a send into what happened; `msg` is what is left to be handed back.
+int
+send_outcome(nngio_op *op, int rv, nng_msg **msg)
+{
+	// PUB leaves a stale pointer in an aio that succeeded; it is never aborted.
+	if (rv == 0 && (op->handle->flags & NNGIO_KEEP_SEND) != 0) {
+		*msg = NULL;
+	}
+	if (*msg == NULL) {
+		return (0);
+	}
+	return (rv != 0 ? rv : NNG_EINTERNAL);
+}
+
+static void
+finish_send(nngio_op *op, nng_aio *aio)
+{
+	int      rv  = nng_aio_result(aio);
+	nng_msg *msg = nng_aio_get_msg(aio);
+
+	nng_aio_set_msg(aio, NULL);
+	rv = send_outcome(op, rv, &msg);
+	op_sent(op, msg);
+	op_complete(op, rv);
+}
+
+static void
+finish_recv(nngio_op *op)
+{
+	nngio_handle *h      = op->handle;
+	int           result = nng_aio_result(op->aio);
+	nng_msg      *msg    = nng_aio_get_msg(op->aio);
+	int           aborted;
+	bool          redeliver;
+
+	nng_aio_set_msg(op->aio, NULL);
+	pthread_mutex_lock(&h->lock);
+	*(op->pending_next != NULL ? &op->pending_next->pending_prev : &h->pending_last) =
+	    op->pending_prev;
+	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
+	    op->pending_next;
+	op->listed    = false;
+	redeliver     = op->redeliver;
+	op->redeliver = false;
+	aborted       = op->aborted;
+	pthread_mutex_unlock(&h->lock);
+
+	if (msg == NULL && redeliver && handle_unpark(h, &msg)) {
+		result = 0;
+	}
+	if (msg != NULL) {
+		op_keep(op, msg);
+		op_complete(op, 0);
+		return;
+	}
+	if (redeliver && aborted == 0 && result == NNG_ECANCELED) {
+		// Another receive had taken the parked message: go on waiting for what time is left.
+		int ms = op->ms;
+		if (ms > 0) {
+			nng_time now = nng_clock();
+			ms           = op->deadline > now ? (int) (op->deadline - now) : 0;
+		}
+		if ((result = handle_enter(h)) == 0) {
+			op_receive(op, ms);
+			handle_leave(h);
+			return;
+		}
+	}
+	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
+}
+
+// The callback of every aio, on a thread of NNG's: its task threads', or that of the pipe which
+// brought the message.  NNG holds no lock of its own here.
+static void
+op_callback(void *arg)
+{
+	nngio_op *op = arg;
+
+	switch (op->kind) {
+	case NNGIO_SEND:
+		finish_send(op, op->aio);
+		break;
+	case NNGIO_RECV:
+		finish_recv(op);
+		break;
+	default:
+		op_complete(op, nng_aio_result(op->aio)); // a sleep
+		break;
+	}
+}
+
+bool
+nngio_op_busy(nngio_op *op)
+{
+	unsigned s = atomic_load(&op->state);
+	return (s == OP_PENDING || s == OP_WAITED);
+}
+
+uint64_t
+nngio_op_tag(nngio_op *op)
+{
+	return (op->tag);
+}
+
+// The destructor of the operation's Python object.  One that is pending is told to stop and left to
+// its callback; nothing waits here.
+void
+nngio_op_free(nngio_op *op)
+{
+	unsigned pending = OP_PENDING;
+
+	if (op == NULL || nngio_forked()) {
+		return;
+	}
+	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
+	    op->kind != NNGIO_DIAL) {
+		nngio_op_abort(op, NNG_ECANCELED);
+		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+			return;
+		}
+	}
+	if (!nngio_op_busy(op)) {
+		op_recycle(op);
+	}
+}

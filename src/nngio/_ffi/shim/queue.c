@@ -1,0 +1,146 @@
+// The completion queue: many threads of NNG's push, one thread drains.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+
+#include "internal.h"
+
+struct nngio_queue {
+	atomic_uint         refs;  // Python's, and one per operation that may still push
+	_Atomic(nngio_op *) head;  // newest first
+	nngio_op           *ready; // oldest first; the draining thread's alone
+	int                 rfd, wfd;
+};
+
+nngio_queue *
+nngio_queue_new(void)
+{
+	nngio_queue *q = calloc(1, sizeof(*q));
+	if (q == NULL) {
+		return (NULL);
+	}
+	atomic_init(&q->refs, 1);
+	atomic_init(&q->head, NULL);
+#ifdef __linux__
+	q->rfd = q->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->rfd < 0) {
+		free(q);
+		return (NULL);
+	}
+#else
+	int fds[2];
+	if (pipe(fds) != 0) {
+		free(q);
+		return (NULL);
+	}
+	for (int i = 0; i < 2; i++) {
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+	}
+	q->rfd = fds[0];
+	q->wfd = fds[1];
+#endif
+	return (q);
+}
+
+void
+queue_hold(nngio_queue *q)
+{
+	atomic_fetch_add(&q->refs, 1);
+}
+
+void
+queue_rele(nngio_queue *q)
+{
+	if (atomic_fetch_sub(&q->refs, 1) == 1) {
+		close(q->rfd);
+		if (q->wfd != q->rfd) {
+			close(q->wfd);
+		}
+		free(q);
+	}
+}
+
+void
+nngio_queue_free(nngio_queue *q)
+{
+	if (q != NULL) {
+		queue_rele(q);
+	}
+}
+
+int
+nngio_queue_fd(nngio_queue *q)
+{
+	return (q->rfd);
+}
+
+// Makes the descriptor readable; also used to end a wait.
+void
+nngio_queue_wake(nngio_queue *q)
+{
+	uint64_t one = 1;
+	// A pipe or counter that is full is readable already.
+	while (write(q->wfd, &one, sizeof(one)) < 0 && errno == EINTR) {
+	}
+}
+
+// Called on any thread of NNG's, from an aio's callback; takes over the caller's reference to `q`.
+// From the exchange on, the operation is the drainer's: only `q` may be touched.
+void
+queue_push(nngio_queue *q, nngio_op *op)
+{
+	nngio_op *old = atomic_load_explicit(&q->head, memory_order_relaxed);
+	do {
+		op->next = old;
+	} while (!atomic_compare_exchange_weak(&q->head, &old, op));
+	if (old == NULL) {
+		nngio_queue_wake(q);
+	}
+	queue_rele(q);
+}
+
+// Hands out up to `max` finished operations, oldest first.  The descriptor is cleared before the list
+// is taken, so that a push in between makes it readable again.  When as many as `max` come back there
+// may be more, for which the descriptor does not ring again.
+int
+nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max)
+{
+	int n = 0;
+
+	if (q->ready == NULL) {
+		uint64_t  buf[8];
+		nngio_op *op;
+		while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf)) {
+		}
+		op = atomic_exchange(&q->head, NULL);
+		while (op != NULL) {
+			nngio_op *next = op->next;
+			op->next       = q->ready;
+			q->ready       = op;
+			op             = next;
+		}
+	}
+	while (n < max && q->ready != NULL) {
+		ops[n++] = q->ready;
+		q->ready = q->ready->next;
+	}
+	return (n);
+}
+
+// Returns 1 when there is something to drain or a wake came, else 0.
+int
+nngio_queue_wait(nngio_queue *q, int ms)
+{
+	struct pollfd pfd = { .fd = q->rfd, .events = POLLIN };
+	if (q->ready != NULL) {
+		return (1);
+	}
+	return (poll(&pfd, 1, ms) > 0);
+}

@@ -1,0 +1,172 @@
+// Operations whose result is not waited for in the call: it goes to a queue, or nngio_wait fetches it.
+
+#include <string.h>
+
+#include "internal.h"
+
+// From idle or done to pending; false when the operation is pending already.
+static bool
+claim(nngio_op *op)
+{
+	unsigned s = atomic_load(&op->state);
+	if (s != OP_IDLE && s != OP_DONE) {
+		return (false);
+	}
+	if (!atomic_compare_exchange_strong(&op->state, &s, OP_PENDING)) {
+		return (false);
+	}
+	if (op->queue != NULL) {
+		queue_hold(op->queue); // given back by queue_push
+	}
+	return (true);
+}
+
+// Names the queue that the operation's results go to (NULL: none), and what Python knows it by.
+int
+nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag)
+{
+	if (nngio_op_busy(op)) {
+		return (NNGIO_BUSY);
+	}
+	if (queue != NULL) {
+		queue_hold(queue);
+	}
+	if (op->queue != NULL) {
+		queue_rele(op->queue);
+	}
+	op->queue = queue;
+	op->tag   = tag;
+	return (0);
+}
+
+// Sends the box's message, nng_ctx_send or nng_send_aio.  The box is empty while it is pending.
+int
+nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
+{
+	nng_msg *msg;
+	int      rv;
+
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if (!claim(op)) {
+		return (NNGIO_BUSY);
+	}
+	rv = handle_enter(h);
+	op_begin(op, h, NNGIO_SEND); // only a receive needs memory for it
+	if (rv != 0) {
+		op_complete(op, rv); // the message has not left its box
+		return (0);
+	}
+	box_hold(box);
+	op->box        = box;
+	msg            = box->msg;
+	box->msg       = NULL;
+	op->header_len = nng_msg_header_len(msg);
+	memcpy(op->header, nng_msg_header(msg), op->header_len);
+	if ((rv = op_send_allowed(h)) != 0) {
+		op_sent(op, msg);
+		op_complete(op, rv);
+	} else {
+		op_start(op, op->aio, ms, msg);
+	}
+	handle_leave(h);
+	return (0);
+}
+
+// Receives, nng_ctx_recv or nng_recv_aio; nngio_op_take fetches the message.
+int
+nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
+{
+	nng_msg *msg;
+	int      rv;
+
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if (!claim(op)) {
+		return (NNGIO_BUSY);
+	}
+	if ((rv = handle_enter(h)) != 0) {
+		op_begin(op, h, NNGIO_RECV);
+		op_complete(op, rv);
+		return (0);
+	}
+	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
+		op_complete(op, rv);
+	} else if (handle_unpark(h, &msg)) {
+		op_keep(op, msg);
+		op_complete(op, 0);
+	} else {
+		op_receive(op, ms);
+	}
+	handle_leave(h);
+	return (0);
+}
+
+// Finishes after `sleep_ms`, or with NNG_ETIMEDOUT after a shorter `ms`: nng_sleep_aio.
+int
+nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
+{
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if (!claim(op)) {
+		return (NNGIO_BUSY);
+	}
+	op->kind    = NNGIO_SLEEP;
+	op->result  = 0;
+	op->aborted = 0;
+	nng_aio_set_timeout(op->aio, ms);
+	nng_sleep_aio(sleep_ms, op->aio);
+	return (0);
+}
+
+// Asks NNG to end a pending operation with `code`.  Nothing happens when it has finished, or when the
+// protocol would lose the message.  The owner calls this, so the operation can't be another by now;
+// a receive is aborted under the handle's lock, because its callback may submit it again.
+int
+nngio_op_abort(nngio_op *op, int code)
+{
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	if (!nngio_op_busy(op)) {
+		return (0);
+	}
+	switch (op->kind) {
+	case NNGIO_RECV:
+		pthread_mutex_lock(&op->handle->lock);
+		op->aborted = code;
+		if (op->listed) {
+			nng_aio_abort(op->aio, code);
+		}
+		pthread_mutex_unlock(&op->handle->lock);
+		break;
+	case NNGIO_SEND:
+		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0) {
+			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, code);
+		}
+		break;
+	case NNGIO_DIAL: {
+		nng_dialer d = { .id = op->dialer };
+		op->aborted  = code;
+		nng_dialer_close(d);
+		break;
+	}
+	default:
+		nng_aio_abort(op->aio, code);
+		break;
+	}
+	return (0);
+}
+
+// Marks an operation that was drained from its queue as done, once its callback in Python has run:
+// threads in nngio_wait go on.
+void
+nngio_op_settle(nngio_op *op)
+{
+	if (atomic_exchange(&op->state, OP_DONE) == OP_WAITED) {
+		word_wake(&op->state);
+	}
+}

@@ -1,0 +1,276 @@
+"""The eleven protocols: which verbs, options and contexts each has, and what NNG must be spared.
+
+The flags say how the C side may treat a protocol (shim/nngio_shim.h). A send or receive may be tried first, without
+blocking, where a failed attempt changes nothing:
+
+- REP and RESPONDENT give up the right to answer before they find that they can't send now.
+- A SURVEYOR's receive without blocking waits for the end of the survey, from NNG 1.7 on.
+- PUB frees the message even when its send is canceled.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nngio._channel import Receiver, Sender
+from nngio._context import Context
+from nngio._core.duration import DEFAULT, Timeout
+from nngio._core.errors import BadState, TimedOut, check
+from nngio._core.library import lib
+from nngio._message import Message, as_bytes_like
+from nngio._options import BoolOption, DurationOption, HasOptions, IntOption
+from nngio._socket import Socket
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "Bus0",
+    "Pair0",
+    "Pair1",
+    "Pub0",
+    "Pull0",
+    "Push0",
+    "Rep0",
+    "RepContext",
+    "Req0",
+    "ReqContext",
+    "Respondent0",
+    "RespondentContext",
+    "Sub0",
+    "SubContext",
+    "Surveyor0",
+    "SurveyorContext",
+]
+
+TRY_SEND: int = lib.NNGIO_TRY_SEND
+TRY_RECV: int = lib.NNGIO_TRY_RECV
+KEEP_SEND: int = lib.NNGIO_KEEP_SEND
+INLINE_SEND: int = lib.NNGIO_INLINE_SEND
+SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
+SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
+
+_BUFFER = "Messages, 0 to 8192."
+
+
+class _Sends(Sender, HasOptions):
+    send_timeout = DurationOption("send-timeout", "Seconds that a send may take, unless it says otherwise; None: for ever.")
+
+
+class _Receives(Receiver, HasOptions):
+    recv_timeout = DurationOption("recv-timeout", "Seconds that a receive may take, unless it says otherwise; None: for ever.")
+
+
+class _Both(_Sends, _Receives):
+    pass
+
+
+class _Hops(HasOptions):
+    max_ttl = IntOption("ttl-max", "The most hops through devices that a message may have made, 1 to 15; 8.", least=1, most=15)
+
+
+class _Requests(_Both):
+    resend_time = DurationOption(
+        "req:resend-time", "Seconds after which an unanswered request is sent again, so that it may arrive twice; 60. None: never."
+    )
+
+    def request(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
+        """Send a request and return the reply: `send` and `recv`, each with this timeout."""
+        self.send(data, timeout=timeout)
+        return self.recv(timeout=timeout)
+
+
+class _Surveys(_Both):
+    survey_time = DurationOption("surveyor:survey-time", "Seconds that respondents have to answer a survey; 1.")
+
+    def survey(self, data: "Buffer | Message") -> Iterator[bytes]:
+        """Send a survey at once, and iterate over the answers as they arrive, until `survey_time` is over."""
+        self.send(data)
+        return self._answers()
+
+    def _answers(self) -> Iterator[bytes]:
+        while True:
+            try:
+                answer = self.recv(timeout=None)
+            except (TimedOut, BadState):
+                return
+            yield answer
+
+
+class _Subscribes(_Receives):
+    prefer_new = BoolOption("sub:prefnew", "Whether a full buffer drops its oldest message for a new one; True.")
+    recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192; 128.", least=1, most=8192)
+
+    def subscribe(self, topic: "Buffer | str" = b"") -> None:
+        """Receive messages that begin with `topic`, from now on; `b""`: all. A `str` is encoded as UTF-8.
+
+        Subscribing twice is the same as once. NNG: `nng_sub0_socket_subscribe`, `nng_sub0_ctx_subscribe`.
+        """
+        self._topic(b"sub:subscribe", topic)
+
+    def unsubscribe(self, topic: "Buffer | str" = b"") -> None:
+        """Undo `subscribe`, and drop what waits and isn't subscribed to any more. Raises `NoEntry` for an unknown topic.
+
+        NNG: `nng_sub0_socket_unsubscribe`, `nng_sub0_ctx_unsubscribe`.
+        """
+        self._topic(b"sub:unsubscribe", topic)
+
+    def _topic(self, option: bytes, topic: "Buffer | str") -> None:
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        check(getattr(lib, f"nng_{self._option_kind}_set")(self._c, option, pointer, length))
+
+
+class ReqContext(_Requests, Context):
+    """One request at a time, beside those of the socket's other contexts."""
+
+
+class RepContext(_Both, Context):
+    """One request to be answered at a time, beside those of the socket's other contexts."""
+
+
+class SubContext(_Subscribes, Context):
+    """Subscriptions and a buffer of its own. It does not have those of its socket."""
+
+
+class SurveyorContext(_Surveys, Context):
+    """One survey at a time, beside those of the socket's other contexts."""
+
+
+class RespondentContext(_Both, Context):
+    """One survey to be answered at a time, beside those of the socket's other contexts."""
+
+
+class Pair0(_Both, Socket):
+    """One peer, both ways. NNG: `nng_pair0_open`."""
+
+    _open, _open_raw = "nng_pair0_open", "nng_pair0_open_raw"
+    _flags = TRY_SEND | TRY_RECV
+    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent. {_BUFFER}", most=8192)
+    recv_buffer = IntOption("recv-buffer", f"Messages that may wait to be received. {_BUFFER}", most=8192)
+
+
+class Pair1(_Both, _Hops, Socket):
+    """One peer, both ways, through devices if need be. NNG: `nng_pair1_open`.
+
+    `poly=True` admits many peers: a message goes to the pipe that it names (`Message.pipe`), or to the first. NNG discourages it
+    and drops what it can't send at once.
+    """
+
+    _open, _open_raw = "nng_pair1_open", "nng_pair1_open_raw"
+    _flags = TRY_SEND | TRY_RECV
+    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent. {_BUFFER}", most=8192)
+    recv_buffer = IntOption("recv-buffer", f"Messages that may wait to be received. {_BUFFER}", most=8192)
+    _poly = False
+
+    def __init__(self, *, poly: bool = False, **arguments: Any) -> None:
+        if poly and arguments.get("raw"):
+            raise TypeError("poly and raw exclude each other: NNG has no raw mode with many peers")
+        self._poly = poly
+        super().__init__(**arguments)
+
+    def _opener(self, raw: bool) -> str:
+        return "nng_pair1_open_poly" if self._poly else super()._opener(raw)
+
+    @property
+    def poly(self) -> bool:
+        """Whether it admits many peers."""
+        return self._poly
+
+
+class Bus0(_Both, Socket):
+    """All peers that are directly connected: a message goes to each of them. NNG: `nng_bus0_open`."""
+
+    _open, _open_raw = "nng_bus0_open", "nng_bus0_open_raw"
+    _flags = TRY_SEND | TRY_RECV
+    send_buffer = IntOption("send-buffer", "Messages that may wait for each peer, 1 to 8192.", least=1, most=8192)
+    recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192.", least=1, most=8192)
+
+
+class Pub0(_Sends, Socket):
+    """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG: `nng_pub0_open`."""
+
+    _open, _open_raw = "nng_pub0_open", "nng_pub0_open_raw"
+    _flags = TRY_SEND | KEEP_SEND
+    send_buffer = IntOption("send-buffer", "Messages that may wait for each peer, 1 to 8192; 16.", least=1, most=8192)
+
+
+class Sub0(_Subscribes, Socket):
+    """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or a list of them, and so does the method.
+
+    NNG: `nng_sub0_open`.
+    """
+
+    _open, _open_raw = "nng_sub0_open", "nng_sub0_open_raw"
+    _flags = TRY_RECV
+
+    def __init__(self, *, subscribe: "Buffer | str | list[bytes] | list[str] | None" = None, **arguments: Any) -> None:
+        self._first_topics = [] if subscribe is None else subscribe if isinstance(subscribe, list) else [subscribe]
+        super().__init__(**arguments)
+
+    def _prepare(self) -> None:
+        for topic in self._first_topics:
+            self.subscribe(topic)
+
+    def context(self) -> SubContext:
+        """A context, with subscriptions of its own. NNG: `nng_ctx_open`."""
+        return SubContext(self)
+
+
+class Push0(_Sends, Socket):
+    """Sends each message to one of its peers, in turn among those that can take it. NNG: `nng_push0_open`."""
+
+    _open, _open_raw = "nng_push0_open", "nng_push0_open_raw"
+    _flags = TRY_SEND
+    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent; from NNG 1.6 on. {_BUFFER}", most=8192)
+
+
+class Pull0(_Receives, Socket):
+    """Receives from all its peers, in turn. NNG: `nng_pull0_open`."""
+
+    _open, _open_raw = "nng_pull0_open", "nng_pull0_open_raw"
+    _flags = TRY_RECV
+
+
+class Req0(_Requests, _Hops, Socket):
+    """Sends a request, then receives its reply. NNG: `nng_req0_open`."""
+
+    _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
+    _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
+
+    def context(self) -> ReqContext:
+        """A context, for a request beside others. NNG: `nng_ctx_open`."""
+        return ReqContext(self)
+
+
+class Rep0(_Both, _Hops, Socket):
+    """Receives a request, then sends its reply. NNG: `nng_rep0_open`."""
+
+    _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
+    _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
+
+    def context(self) -> RepContext:
+        """A context, for a request beside others. NNG: `nng_ctx_open`."""
+        return RepContext(self)
+
+
+class Surveyor0(_Surveys, _Hops, Socket):
+    """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
+
+    _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
+    _flags = TRY_SEND | SEND_RESTARTS
+
+    def context(self) -> SurveyorContext:
+        """A context, for a survey beside others. NNG: `nng_ctx_open`."""
+        return SurveyorContext(self)
+
+
+class Respondent0(_Both, _Hops, Socket):
+    """Receives a survey, then sends its answer. NNG: `nng_respondent0_open`."""
+
+    _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
+    _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
+
+    def context(self) -> RespondentContext:
+        """A context, for a survey beside others. NNG: `nng_ctx_open`."""
+        return RespondentContext(self)
+
+

@@ -1,0 +1,199 @@
+"""Sockets, before they have a protocol."""
+
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nngio._channel import Channel
+from nngio._core import library
+from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
+from nngio._core.library import ffi, lib, open_sockets
+from nngio._dialer import Dialer
+from nngio._listener import Listener
+from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Socket"]
+
+
+class Socket(Channel, HasOptions):
+    """A socket of one of NNG's protocols; the classes named after those are what you make.
+
+    `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
+    by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
+
+    Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
+    All methods are thread-safe, `close` included. A socket doesn't survive a fork.
+    """
+
+    _option_kind = "socket"
+    _open: ClassVar[str]
+    _open_raw: ClassVar[str | None] = None
+    _flags: ClassVar[int] = 0
+    _handle: Any = None
+
+    def __init__(
+        self,
+        *,
+        listen: "str | list[str] | tuple[str, ...] | None" = None,
+        dial: "str | list[str] | tuple[str, ...] | None" = None,
+        raw: bool = False,
+        block: bool = True,
+        **options: Any,
+    ) -> None:
+        opener = self._opener(raw)
+        self._listeners: list[Listener] = []
+        self._dialers: list[Dialer] = []
+        code = ffi.new("int *")
+        # What a raw socket sends and receives goes through queues without a state that could be lost.
+        flags = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
+        handle = ffi.gc(
+            lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code),
+            lib.nngio_handle_free,
+        )
+        check(code[0])
+        self._handle = handle
+        self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
+        open_sockets.add(self)
+        try:
+            _set_options(self, options)
+            self._prepare()
+            for url in (listen,) if isinstance(listen, str) else listen or ():
+                self.listen(url)
+            for url in (dial,) if isinstance(dial, str) else dial or ():
+                self.dial(url, block=block)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        """What a protocol has to do before the first peer may come."""
+
+    def _opener(self, raw: bool) -> str:
+        """The name of NNG's function that opens such a socket."""
+        if not raw:
+            return self._open
+        if self._open_raw is None:
+            raise InvalidArgument(f"{type(self).__name__} has no raw mode")
+        return self._open_raw
+
+    # Options that every socket has.
+
+    name = StringOption("socket-name", "A name for statistics and logs, at most 63 bytes; its number, unless set.", longest=63)
+    raw = BoolOption("raw", "Whether this is a raw socket.", readonly=True)
+    protocol = IntOption("protocol", "The protocol's number.", readonly=True)
+    protocol_name = StringOption("protocol-name", "The protocol's name, such as `req`.", readonly=True)
+    peer_protocol = IntOption("peer", "The number of the protocol that peers must have.", readonly=True)
+    peer_protocol_name = StringOption("peer-name", "The name of the protocol that peers must have.", readonly=True)
+    recv_max_size = SizeOption(
+        "recv-size-max",
+        "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. 0, the default: no limit. "
+        "For dialers and listeners made after it is set; not for inproc.",
+    )
+    reconnect_time_min = DurationOption("reconnect-time-min", "The longest wait before a dialer's first new attempt; 1 s.")
+    reconnect_time_max = DurationOption(
+        "reconnect-time-max", "What that wait may grow to, doubling at each attempt; 0, the default: it does not grow."
+    )
+
+    @property
+    def id(self) -> int:
+        """NNG's number of it, positive. NNG: `nng_socket_id`."""
+        number: int = lib.nngio_handle_id(self._handle)
+        return number
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self not in open_sockets
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The listeners made by `listen`, in order."""
+        return tuple(self._listeners)
+
+    @property
+    def dialers(self) -> tuple[Dialer, ...]:
+        """The dialers made by `dial`, in order."""
+        return tuple(self._dialers)
+
+    def _check_open(self) -> None:
+        if library.forked:
+            raise ForkedError()
+        if self.closed:
+            raise Closed("this socket is closed")
+
+    def listen(self, url: str, **options: Any) -> Listener:
+        """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
+
+        `options` are the listener's. Raises `AddressInUse`, `AddressInvalid`, `InvalidArgument` for a malformed URL.
+        NNG: `nng_listen`.
+        """
+        listener = Listener(self, url)
+        try:
+            _set_options(listener, options)
+            listener.start()
+        except BaseException:
+            listener.close()
+            raise
+        self._listeners.append(listener)
+        return listener
+
+    def dial(self, url: str, *, block: bool = True, timeout: float | None = None, **options: Any) -> Dialer:
+        """Connect to a peer that listens at a URL, and return the dialer, which reconnects by itself from then on.
+
+        `block` waits for the first connection, at most `timeout` seconds, and raises `ConnectionRefused`, `TimedOut`, ...
+        Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `options` are
+        the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
+        """
+        dialer = Dialer(self, url)
+        try:
+            _set_options(dialer, options)
+            dialer.start(block=block, timeout=timeout)
+        except BaseException:
+            dialer.close()
+            raise
+        self._dialers.append(dialer)
+        return dialer
+
+    def close(self) -> None:
+        """Close it with its contexts, dialers, listeners and pipes. Closing it again does nothing.
+
+        Calls that wait on it in other threads, and pending aios, end with `Closed`. Messages that are still queued are lost:
+        NNG doesn't wait for them. Blocks while pipes are torn down, up to 100 ms for a websocket. NNG: `nng_close`.
+        """
+        if self._handle is not None:
+            lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
+            open_sockets.discard(self)
+
+    def __enter__(self) -> "Self":
+        self._check_open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._handle is None or library.forked or self.closed:
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        self.close()
+
+    def __repr__(self) -> str:
+        if library.forked:
+            state = ", its parent's"
+        elif self.closed:
+            state = ", closed"
+        else:
+            state = ""
+        return f"<nngio.{type(self).__name__} {self.id}{state}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} can't be pickled: it belongs to this process; pass its URL instead")
+
+
+def _set_options(target: HasOptions, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if not isinstance(getattr(type(target), name, None), Option):
+            raise TypeError(f"{type(target).__name__} has no option {name!r}")
+        setattr(target, name, value)

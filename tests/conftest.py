@@ -1,0 +1,46 @@
+"""What all tests share: addresses that nobody else uses, and a look for what a test has left open."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nngio._core.library import open_sockets
+
+_numbers = itertools.count()
+
+TRANSPORTS = ("inproc", "ipc", "tcp", "ws")
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Callable[[str], str]:
+    """A function that makes a URL to listen at, for a transport; tcp and ws get their port when they are bound."""
+
+    def make(transport: str) -> str:
+        number = next(_numbers)
+        match transport:
+            case "inproc":
+                return f"inproc://test-{number}"
+            case "ipc":
+                return f"ipc://{tmp_path}/{number}"
+            case "ws" | "wss":
+                return f"{transport}://127.0.0.1:0/test-{number}"
+            case _:
+                return f"{transport}://127.0.0.1:0"
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """Fails a test that leaves a socket open or a thread running."""
+    threads = set(threading.enumerate())
+    yield
+    left = list(open_sockets)
+    for socket in left:
+        socket.close()
+    assert not left, f"left open: {left}"
+    new = [t for t in threading.enumerate() if t not in threads and t.name != "nngio-callbacks"]
+    assert not new, f"still running: {new}"
