@@ -168,7 +168,7 @@ class BuildNng(build_ext):
         shutil.copy2(built, target)
 
     def drop_pythons_rpath(self) -> None:
-        """Take out the run paths of the Python that builds: they are this machine's, and nothing needs them."""
+        """Take out the run paths of the Python that builds, which are of use on this machine only."""
         theirs = set(shlex.split(sysconfig.get_config_var("LDSHARED") or ""))
         mine = set(shlex.split(os.environ.get("LDFLAGS", "")))
         rpaths = {word for word in theirs - mine if word.startswith("-Wl,-rpath")}

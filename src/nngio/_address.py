@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from nngio._core.library import ffi, lib
 
-__all__ = ["AbstractAddress", "Address", "InprocAddress", "IPCAddress", "TCPAddress"]
+__all__ = ["AbstractAddress", "Address", "IPCAddress", "InprocAddress", "TCPAddress"]
 
 
 class TCPAddress(NamedTuple):

@@ -9,7 +9,7 @@ from nngio._core.library import ffi, lib
 from nngio._options import HasOptions
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from nngio._socket import Socket
 

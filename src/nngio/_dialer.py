@@ -10,7 +10,7 @@ from nngio._endpoint import Endpoint
 from nngio._options import DurationOption
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from nngio._socket import Socket
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
-from nngio._core.errors import BadState, Closed, ForkedError, InvalidArgument, NNGError, NoEntry
+from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError
 from nngio._core.library import ffi, lib
-from nngio._options import HasOptions, IntOption, SizeOption, StringOption
+from nngio._options import HasOptions, SizeOption
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
@@ -32,11 +32,15 @@ class Endpoint(HasOptions):
         self._url = url
         self._started = False
 
-    url = StringOption("url", "The URL; a listener's port 0 has become the port that it got.", readonly=True)
     recv_max_size = SizeOption(
         "recv-size-max",
         "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. 0, the default: no limit.",
     )
+
+    @property
+    def url(self) -> str:
+        """The URL, as it was given; in that of a started listener, port 0 has become the port that it got."""
+        return self._url
 
     @property
     def id(self) -> int:
@@ -64,13 +68,7 @@ class Endpoint(HasOptions):
         self.close()
 
     def __repr__(self) -> str:
-        url = self._url
-        if self._started and not library.forked:
-            try:
-                url = self.url
-            except (NoEntry, Closed):
-                url = f"{url}, closed"
-        return f"<nngio.{type(self).__name__} {url}>"
+        return f"<nngio.{type(self).__name__} {self._url}>"
 
     def _begin(self) -> None:
         if library.forked:
@@ -78,5 +76,3 @@ class Endpoint(HasOptions):
         if self._started:
             raise BadState(f"this {type(self).__name__.lower()} was started before")
 
-
-TCP_PORT = IntOption("tcp-bound-port", "The port that a listener is bound to.", readonly=True)

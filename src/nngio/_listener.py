@@ -1,15 +1,18 @@
 """Listeners: waiting for peers that dial."""
 
+import re
 from typing import TYPE_CHECKING
 
 from nngio._core.library import lib
-from nngio._endpoint import TCP_PORT, Endpoint
-from nngio._options import AddressOption
+from nngio._endpoint import Endpoint
+from nngio._options import AddressOption, IntOption
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Listener"]
+
+_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)")
 
 
 class Listener(Endpoint):
@@ -22,7 +25,7 @@ class Listener(Endpoint):
     _option_kind = "listener"
     _noun = "listen at"
 
-    port = TCP_PORT
+    port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
 
     def start(self) -> None:
@@ -30,6 +33,9 @@ class Listener(Endpoint):
         self._begin()
         self._check(lib.nng_listener_start(self._c, 0), f"listen at {self._url}")
         self._started = True
+        any_port = _ANY_PORT.fullmatch(self._url)
+        if any_port:
+            self._url = f"{any_port[1]}:{self.port}{any_port[2]}"
 
     def __enter__(self) -> "Self":
         return self

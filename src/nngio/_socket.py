@@ -12,7 +12,7 @@ from nngio._listener import Listener
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Socket"]
 

@@ -203,12 +203,12 @@ class AlreadyExists(NNGError, FileExistsError):
 
 
 @_for("NNG_EREADONLY")
-class ReadOnly(NNGError, AttributeError):
+class ReadOnly(NNGError):
     """The option can only be read."""
 
 
 @_for("NNG_EWRITEONLY")
-class WriteOnly(NNGError, AttributeError):
+class WriteOnly(NNGError):
     """The option can only be set."""
 
 
@@ -272,4 +272,4 @@ def check(code: int) -> None:
 
 CLASSES: dict[str, type[NNGError]] = {cls.__name__: cls for cls in (*_classes.values(), ForkedError)}
 
-__all__ = ["CLASSES", "NNGError", "check", "describe", *CLASSES]  # noqa: PLE0604
+__all__ = ["CLASSES", "NNGError", "check", "describe", *CLASSES]

@@ -34,7 +34,8 @@ int nng_tls_config_pass(nng_tls_config *, const char *); // absent: NNG has only
 int nng_tls_config_auth_mode(nng_tls_config *, nng_tls_auth_mode);
 int nng_tls_config_ca_file(nng_tls_config *, const char *);
 int nng_tls_config_cert_key_file(nng_tls_config *, const char *, const char *);
-int nng_tls_config_psk(nng_tls_config *, const char *, const uint8_t *, size_t); // since 1.9.0, absent: needs TLS
+int nng_tls_config_psk(nng_tls_config *, const char *, const uint8_t *,
+                       size_t); // since 1.9.0, absent: needs TLS
 int nng_tls_config_version(nng_tls_config *, nng_tls_version, nng_tls_version);
 const char *nng_tls_engine_name(void);
 const char *nng_tls_engine_description(void);
