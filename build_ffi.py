@@ -245,9 +245,7 @@ def write_module_source(nng: Nng, options: Options, folder: Path) -> Path:
     return target
 
 
-def find_present(
-    declarations: Any, declared: Any, nng: Nng, options: Options, folder: Path
-) -> frozenset[str]:
+def find_present(declarations: Any, declared: Any, nng: Nng, options: Options, folder: Path) -> frozenset[str]:
     """What the headers and the library have; probed once for each library and set of declarations."""
     key = hashlib.sha256(repr((nng.digest, declared)).encode()).hexdigest()
     cache = folder / "present.json"
@@ -266,16 +264,10 @@ def find_present(
             workdir=folder / "probe",
         )
     except declarations.ProbeError as error:
-        fix = (
-            "check CFLAGS and LDFLAGS"
-            if nng.objects
-            else "install libnng-dev, or say in LDFLAGS where libnng is"
-        )
+        fix = "check CFLAGS and LDFLAGS" if nng.objects else "install libnng-dev, or say in LDFLAGS where libnng is"
         raise SourceError(f"no program can be linked with NNG ({nng.source}): {fix}.\n{error}") from error
     missing = [d.name for d in declarations.functions(declared) if d.name not in present]
-    to_stderr(
-        f"NNG ({nng.source}) has {len(present)} of {len(declared)} names; it lacks {len(missing)} functions"
-    )
+    to_stderr(f"NNG ({nng.source}) has {len(present)} of {len(declared)} names; it lacks {len(missing)} functions")
     cache.write_text(json.dumps({"key": key, "present": sorted(present)}), encoding="utf-8")
     return present
 

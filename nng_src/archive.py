@@ -51,6 +51,10 @@ def unpack(archive: Path, into: Path, omit: Sequence[str] = ()) -> str:
                         raise ArchiveError(f"holds more than {MAX_UNPACKED} bytes")
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _write(tar, member, target)
+            # tarfile stops at tar's own end mark, before the compression's checksum.
+            assert tar.fileobj is not None
+            while tar.fileobj.read(1 << 20):
+                pass
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ArchiveError(f"is not a whole tar archive ({error})") from error
     except OSError as error:

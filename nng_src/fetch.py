@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,8 @@ class Finder:
             try:
                 return self._fetch_from(address, origin, pin)
             except (OSError, http.client.HTTPException, ValueError, ArchiveError) as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
                 self.log(f"{what} from {address}: {_reason(error)}; trying the next source")
         if not tried:
             self.log(f"{what}: the apt configuration in {self.apt_dir} names no Debian archive")
@@ -168,9 +171,7 @@ class Finder:
             if path.exists():
                 shutil.rmtree(path)  # not whole, or find() would have used it
             tree.rename(path)
-        self.log(
-            f"{TITLES[pin.name]} {pin.version} from {address}: SHA-256 is right, unpacked in {path.name}"
-        )
+        self.log(f"{TITLES[pin.name]} {pin.version} from {address}: SHA-256 is right, unpacked in {path.name}")
         return Tree(pin.name, pin.version, path, origin)
 
     def _download(self, address: str, target: Path, sha256: str) -> None:
@@ -221,9 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "names", nargs="*", choices=[*NAMES, []], metavar="name", help="nng or mbedtls; both if none is given"
     )
-    parser.add_argument(
-        "--list", action="store_true", help="print what is pinned and where it may come from, and stop"
-    )
+    parser.add_argument("--list", action="store_true", help="print what is pinned and where it may come from, and stop")
     options = parser.parse_args(arguments)
     finder = Finder.from_environment()
     names = options.names or NAMES

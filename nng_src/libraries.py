@@ -39,8 +39,7 @@ def vendored_nng(nng: Tree, mbedtls: Tree, options: Options, build: Path) -> Nng
         compile_flags=["-DNNG_STATIC_LIB", f"-I{library.prefix / 'include'}"],
         # Each needs those behind it; the last two are parts of mbedTLS 3 that its configuration may leave
         # empty.
-        objects=library.archives("nng")
-        + tls.archives("mbedtls", "mbedx509", "mbedcrypto", "everest", "p256m"),
+        objects=library.archives("nng") + tls.archives("mbedtls", "mbedx509", "mbedcrypto", "everest", "p256m"),
         link_flags=["-Wl,--exclude-libs,ALL"] if sys.platform == "linux" else [],
     )
 
@@ -51,9 +50,7 @@ def system_nng() -> Nng:
     pkg_config = os.environ.get("PKG_CONFIG") or "pkg-config"
     if shutil.which(pkg_config):
         for package in ("nng", "libnng"):
-            done = subprocess.run(
-                [pkg_config, "--cflags", "--libs", package], capture_output=True, text=True, check=False
-            )
+            done = subprocess.run([pkg_config, "--cflags", "--libs", package], capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 words = shlex.split(done.stdout)
                 libs = [word for word in words if word.startswith(("-l", "-L", "-Wl,"))]

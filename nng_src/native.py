@@ -137,13 +137,13 @@ class Library:
 
 def compiler() -> list[str]:
     """The C compiler's command: CC, or the one that Python was built with, or cc."""
-    for command in (os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc"):
+    wanted = os.environ.get("CC")
+    for command in (wanted,) if wanted else (sysconfig.get_config_var("CC"), "cc"):
         words = shlex.split(command or "")
         if words and shutil.which(words[0]):
             return words
-    raise SourceError(
-        "no C compiler was found: install one (Debian: apt install gcc libc6-dev), or name yours in CC"
-    )
+    problem = f"CC={wanted!r} is not a program" if wanted else "no C compiler was found"
+    raise SourceError(f"{problem}: install one (Debian: apt install gcc libc6-dev), or name yours in CC")
 
 
 def build_libraries(nng: Tree, mbedtls: Tree, options: Options, build: Path) -> tuple[Library, Library]:
@@ -155,9 +155,7 @@ def build_libraries(nng: Tree, mbedtls: Tree, options: Options, build: Path) -> 
         cmake_name, *macro_names = TUNING[variable]
         variables[cmake_name] = value
         macros += [f"-D{name}={value}" for name in macro_names]
-    return _build(
-        nng, {**variables, "CMAKE_PREFIX_PATH": str(tls.prefix)}, macros, options, build, tls.digest
-    ), tls
+    return _build(nng, {**variables, "CMAKE_PREFIX_PATH": str(tls.prefix)}, macros, options, build, tls.digest), tls
 
 
 def _build(
@@ -194,8 +192,7 @@ def _build(
     # What the compiler writes about source files must not tell where this machine has them.
     flags.append(f"-ffile-prefix-map={tree.path}={tree.name}")
     variables |= {
-        "CMAKE_C_COMPILER": shutil.which(cc[0]) or cc[0],
-        "CMAKE_C_FLAGS": shlex.join([*cc[1:], *flags]),
+        "CMAKE_C_FLAGS": shlex.join(flags),
         "CMAKE_INSTALL_PREFIX": str(library.prefix),
     }
     generator, program = _generator()
@@ -208,13 +205,9 @@ def _build(
             "CMake was not found: pip installs it for a build by itself, but with --no-build-isolation "
             "you have to: pip install cmake ninja"
         )
-    _run(
-        [cmake, "-S", str(tree.path), "-B", str(work), *generator, *settings], folder / "configure.log", tree
-    )
+    _run([cmake, "-S", str(tree.path), "-B", str(work), *generator, *settings], folder / "configure.log", tree)
     jobs = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    _run(
-        [cmake, "--build", str(work), "--parallel", jobs, "--target", "install"], folder / "compile.log", tree
-    )
+    _run([cmake, "--build", str(work), "--parallel", jobs, "--target", "install"], folder / "compile.log", tree)
     shutil.rmtree(work)  # the objects are in the libraries now, and nothing looks at them again
     finished.touch()
     return library
@@ -237,11 +230,11 @@ def _generator() -> tuple[list[str], str | None]:
 
 def _run(command: Sequence[str], log: Path, tree: Tree) -> None:
     """Run a CMake command with its output in `log`. If it fails, raise SourceError with what helps."""
+    # The compiler goes this way because it may be two words, such as `ccache gcc`.
     environ = {name: value for name, value in os.environ.items() if name not in ("CFLAGS", "DESTDIR")}
+    environ["CC"] = shlex.join(compiler())
     with log.open("w", encoding="utf-8", errors="replace") as out:
-        status = subprocess.run(
-            command, stdout=out, stderr=subprocess.STDOUT, env=environ, check=False
-        ).returncode
+        status = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environ, check=False).returncode
     if status == 0:
         return
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -251,7 +244,5 @@ def _run(command: Sequence[str], log: Path, tree: Tree) -> None:
     errors = [line for line in text.splitlines() if re.search(r"\berror\b|CMake Error", line, re.IGNORECASE)]
     tail = text.splitlines()[-25:]
     raise SourceError(
-        "\n".join(
-            [*errors[:5], *tail, f"{TITLES[tree.name]} {tree.version} did not compile. To fix it: {fix}"]
-        )
+        "\n".join([*errors[:5], *tail, f"{TITLES[tree.name]} {tree.version} did not compile. To fix it: {fix}"])
     )

@@ -42,14 +42,10 @@ def given_tree(name: str, path: Path, build: Path) -> Tree:
             ) from error
         tree = Tree(name, _named_version(name, top), target, "given source")
     else:
-        raise SourceError(
-            f"{variable}={path}: there is no such file or folder; give {TITLES[name]}'s source, or unset it"
-        )
+        raise SourceError(f"{variable}={path}: there is no such file or folder; give {TITLES[name]}'s source, or unset it")
     version = _header_version(tree)
     if version is None:
-        raise SourceError(
-            f"{variable}={path}: this is not {TITLES[name]}'s source; give its folder, with include/ in it"
-        )
+        raise SourceError(f"{variable}={path}: this is not {TITLES[name]}'s source; give its folder, with include/ in it")
     majors = HEADERS[name][2]
     if int(version.split(".")[0]) not in majors:
         wanted = " or ".join(f"{major}.x" for major in majors)

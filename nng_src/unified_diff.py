@@ -98,9 +98,7 @@ def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int]:
         if kind != b"-":
             hunk.new.append(rest)
         at += 1
-        if lines[at : at + 1] and lines[at].startswith(
-            b"\\"
-        ):  # "\ No newline at end of file" is about this line
+        if lines[at : at + 1] and lines[at].startswith(b"\\"):  # "\ No newline at end of file" is about this line
             for side, used in ((hunk.old, kind != b"+"), (hunk.new, kind != b"-")):
                 if used:
                     side[-1] = side[-1].rstrip(b"\r\n")
@@ -125,9 +123,7 @@ def _apply(diff: _FileDiff, tree: Path) -> None:
     for hunk in diff.hunks:
         end = hunk.start + len(hunk.old)
         if hunk.start < done or lines[hunk.start : end] != hunk.old:
-            raise PatchError(
-                f"{diff.old or diff.new}: line {hunk.start + 1}: the tree differs from what the patch expects"
-            )
+            raise PatchError(f"{diff.old or diff.new}: line {hunk.start + 1}: the tree differs from what the patch expects")
         result += lines[done : hunk.start] + hunk.new
         done = end
     result += lines[done:]

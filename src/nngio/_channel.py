@@ -7,10 +7,11 @@ each of them follows.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nngio._channel_async import AsyncReceiver, AsyncSender, send_error
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib
-from nngio._core.operation import KEEP_BYTES, Operation, local, new_operation
+from nngio._core.operation import KEEP_BYTES, local, new_operation
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -27,16 +28,7 @@ class Channel:
     _handle: Any
 
 
-def _send_error(code: int, op: Operation, data: "Buffer | Message") -> NNGError:
-    """The error for a send that failed, with the message that was not sent."""
-    message = data if isinstance(data, Message) else None
-    if message is None and op.body != NULL:
-        message = Message._empty()
-        lib.nngio_op_take(op, message._box)
-    return NNGError.from_code(code, message=message)
-
-
-class Sender(Channel):
+class Sender(AsyncSender, Channel):
     """The verbs of a protocol that sends."""
 
     def send(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> None:
@@ -70,7 +62,7 @@ class Sender(Channel):
             lib.nngio_abandon(op, NULL)
             raise
         if code:
-            raise _send_error(code, op, data)
+            raise send_error(code, op, data)
         op.kind = 0
         local.op = op
 
@@ -95,7 +87,7 @@ class Sender(Channel):
         aio._send(self._handle)
 
 
-class Receiver(Channel):
+class Receiver(AsyncReceiver, Channel):
     """The verbs of a protocol that receives."""
 
     def recv(self, *, timeout: Timeout = DEFAULT) -> bytes:

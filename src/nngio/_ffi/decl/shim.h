@@ -3,6 +3,7 @@
 #define NNGIO_AGAIN ...
 #define NNGIO_FORKED ...
 #define NNGIO_BUSY ...
+#define NNGIO_PENDING ...
 
 #define NNGIO_TRY_SEND ...
 #define NNGIO_TRY_RECV ...
@@ -50,6 +51,10 @@ int nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int 
 int nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_recv(nngio_op *op, nngio_handle *h, int ms);
 int nngio_wait(nngio_op *op);
+int nngio_cancel(nngio_op *op);
+int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
+int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 void nngio_abandon(nngio_op *op, nngio_box *box);
 void nngio_op_take(nngio_op *op, nngio_box *box);
 void nngio_op_drop(nngio_op *op);
@@ -68,5 +73,6 @@ nngio_queue *nngio_queue_new(void);
 void nngio_queue_free(nngio_queue *q);
 int nngio_queue_fd(nngio_queue *q);
 int nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
+int nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
 int nngio_queue_wait(nngio_queue *q, int ms);
 void nngio_queue_wake(nngio_queue *q);

@@ -16,6 +16,7 @@ enum op_state {
 	OP_WAITED  = 2, // the same, and a thread sleeps on `state`
 	OP_DONE    = 3, // the result stands
 	OP_ORPHAN  = 4, // pending, and its owner is gone: the callback returns it to the pool
+	OP_QUEUED  = 5, // the result stands, and the operation is on its queue
 };
 
 // A message that a receive was given after its caller had gone.
@@ -55,6 +56,7 @@ struct nngio_op {
 	nng_aio      *inline_aio; // no callback: finishes on the thread that completes it
 	parked       *spare;     // so that parking never needs memory
 	bool          inlined;   // the pending send is on inline_aio
+	bool          dropped;   // on its queue, and its owner is gone
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	bool          listed;    // in the handle's list of pending receives; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock for a receive
@@ -88,12 +90,15 @@ void handle_unpark_all(nngio_handle *h);
 // operation.c
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);
 void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
-void op_receive(nngio_op *op, int ms);
+void op_receive(nngio_op *op, int ms, bool resubmitted);
 void op_complete(nngio_op *op, int result);
 void op_recycle(nngio_op *op);
 void op_keep(nngio_op *op, nng_msg *msg);
 void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
+bool inline_done(nngio_op *op);
+int  inline_finish(nngio_op *op);
+int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
 int  op_send_allowed(nngio_handle *h);
 void box_hold(nngio_box *box);
 void box_rele(nngio_box *box);
@@ -101,6 +106,7 @@ void box_rele(nngio_box *box);
 // queue.c
 void queue_hold(nngio_queue *q);
 void queue_rele(nngio_queue *q);
+nng_aio *queue_inline_aio(nngio_queue *q);
 void queue_push(nngio_queue *q, nngio_op *op);
 
 // sleep.c: wait on a word until it changes

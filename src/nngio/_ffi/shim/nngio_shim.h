@@ -22,7 +22,8 @@
 
 #define NNGIO_AGAIN (-1)  // the wait was interrupted: let Python look at its signals, then wait again
 #define NNGIO_FORKED (-2) // the handle belongs to the parent of this process
-#define NNGIO_BUSY (-3)   // the operation is still pending, or its message is with NNG
+#define NNGIO_BUSY (-3)   // the operation is still pending
+#define NNGIO_PENDING (-4) // NNG has the operation now: wait for it
 
 // What a protocol allows; set once, when a handle is made.
 enum nngio_flags {
@@ -80,13 +81,21 @@ uint32_t      nngio_handle_parked(nngio_handle *h);
 // operation.c
 nngio_op *nngio_op_new(int slice_ms);
 void      nngio_op_free(nngio_op *op);
-int       nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
-int       nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
-int       nngio_recv(nngio_op *op, nngio_handle *h, int ms);
-int       nngio_wait(nngio_op *op);
-void      nngio_abandon(nngio_op *op, nngio_box *box);
 void      nngio_op_take(nngio_op *op, nngio_box *box);
 void      nngio_op_drop(nngio_op *op);
+
+// begin.c: try at once, else leave it to NNG; NNGIO_PENDING then
+int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
+int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
+
+// wait.c: the same, and wait for the outcome; the end of operations that nobody waits for any more
+int  nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
+int  nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
+int  nngio_recv(nngio_op *op, nngio_handle *h, int ms);
+int  nngio_wait(nngio_op *op);
+int  nngio_cancel(nngio_op *op);
+void nngio_abandon(nngio_op *op, nngio_box *box);
 
 // submit.c: operations that finish on a queue, or by nngio_wait alone
 int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
@@ -104,6 +113,7 @@ nngio_queue *nngio_queue_new(void);
 void         nngio_queue_free(nngio_queue *q);
 int          nngio_queue_fd(nngio_queue *q);
 int          nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
+int          nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
 int          nngio_queue_wait(nngio_queue *q, int ms);
 void         nngio_queue_wake(nngio_queue *q);
 

@@ -40,11 +40,6 @@ nngio_op_new(int slice_ms)
 			free(op);
 			return (NULL);
 		}
-		if (nng_aio_alloc(&op->inline_aio, NULL, NULL) != 0) {
-			nng_aio_free(op->aio);
-			free(op);
-			return (NULL);
-		}
 	}
 	op->slice_ms = slice_ms;
 	op->next     = NULL;
@@ -68,6 +63,7 @@ op_recycle(nngio_op *op)
 		queue_rele(op->queue);
 		op->queue = NULL;
 	}
+	op->dropped = false;
 	atomic_store(&op->state, OP_IDLE);
 	pthread_mutex_lock(&pool_lock);
 	op->next = pool;
@@ -175,7 +171,7 @@ op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 // Submits a receive that can be found by handle_park.  A message that was parked before NNG had the
 // operation is looked for once more when it has it.
 void
-op_receive(nngio_op *op, int ms)
+op_receive(nngio_op *op, int ms, bool resubmitted)
 {
 	nngio_handle *h = op->handle;
 
@@ -191,17 +187,22 @@ op_receive(nngio_op *op, int ms)
 
 	op_start(op, op->aio, ms, NULL);
 
-	if (atomic_load(&h->parked_count) != 0) {
-		pthread_mutex_lock(&h->lock);
-		// The callback may be over and the operation somebody else's: then it is not in the list,
-		// or it is there anew, and a needless abort only makes it look at the parked messages.
-		if (h->pending_first != NULL && h->parked_first != NULL) {
-			nngio_op *r     = h->pending_first;
-			r->redeliver = true;
-			nng_aio_abort(r->aio, NNG_ECANCELED);
-		}
-		pthread_mutex_unlock(&h->lock);
+	// What came while NNG did not have it yet found nothing to abort: the owner's abort, when the callback
+	// submits anew, and a message that was parked.
+	if (atomic_load(&h->parked_count) == 0 && !resubmitted) {
+		return;
 	}
+	pthread_mutex_lock(&h->lock);
+	if (op->listed && op->aborted != 0) {
+		nng_aio_abort(op->aio, op->aborted);
+	}
+	// The operation may be over by now, and somebody else's: then it is not in the list, or it is there
+	// anew, and a needless abort only makes it look at the parked messages.
+	if (h->pending_first != NULL && h->parked_first != NULL) {
+		h->pending_first->redeliver = true;
+		nng_aio_abort(h->pending_first->aio, NNG_ECANCELED);
+	}
+	pthread_mutex_unlock(&h->lock);
 }
 
 // The last act on an operation by whoever finished it.
@@ -210,7 +211,11 @@ op_complete(nngio_op *op, int result)
 {
 	op->result = result;
 	if (op->queue != NULL) {
-		queue_push(op->queue, op); // takes the reference that nngio_submit_* took
+		nngio_queue *q = op->queue;
+		if (atomic_exchange(&op->state, OP_QUEUED) == OP_WAITED) {
+			word_wake(&op->state);
+		}
+		queue_push(q, op); // takes the reference that was taken when the operation was submitted
 		return;
 	}
 	switch (atomic_exchange(&op->state, OP_DONE)) {
@@ -291,8 +296,11 @@ finish_recv(nngio_op *op)
 			ms           = op->deadline > now ? (int) (op->deadline - now) : 0;
 		}
 		if ((result = handle_enter(h)) == 0) {
-			op_receive(op, ms);
+			// The operation may be over, and with it its hold on the handle, before this is.
+			handle_hold(h);
+			op_receive(op, ms, true);
 			handle_leave(h);
+			handle_rele(h);
 			return;
 		}
 	}
@@ -323,7 +331,7 @@ bool
 nngio_op_busy(nngio_op *op)
 {
 	unsigned s = atomic_load(&op->state);
-	return (s == OP_PENDING || s == OP_WAITED);
+	return (s == OP_PENDING || s == OP_WAITED || s == OP_QUEUED);
 }
 
 uint64_t
@@ -348,6 +356,16 @@ nngio_op_free(nngio_op *op)
 		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
 			return;
 		}
+	}
+	if (op->queue != NULL && op->kind != NNGIO_DIAL && nngio_op_busy(op)) {
+		// Its loop is gone without having closed its operations.  It is on the queue afterwards, and
+		// whoever lets go of that last recycles it.
+		nngio_queue *q = op->queue;
+		nngio_abandon(op, NULL);
+		op->dropped = true;
+		op->queue   = NULL;
+		queue_rele(q);
+		return;
 	}
 	if (!nngio_op_busy(op)) {
 		op_recycle(op);

@@ -16,6 +16,7 @@ struct nngio_queue {
 	_Atomic(nngio_op *) head;  // newest first
 	nngio_op           *ready; // oldest first; the draining thread's alone
 	int                 rfd, wfd;
+	nng_aio            *inline_aio; // for attempts that can't block, by the draining thread
 };
 
 nngio_queue *
@@ -27,15 +28,21 @@ nngio_queue_new(void)
 	}
 	atomic_init(&q->refs, 1);
 	atomic_init(&q->head, NULL);
+	if (nngio_init() != 0 || nng_aio_alloc(&q->inline_aio, NULL, NULL) != 0) {
+		free(q);
+		return (NULL);
+	}
 #ifdef __linux__
 	q->rfd = q->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->rfd < 0) {
+		nng_aio_free(q->inline_aio);
 		free(q);
 		return (NULL);
 	}
 #else
 	int fds[2];
 	if (pipe(fds) != 0) {
+		nng_aio_free(q->inline_aio);
 		free(q);
 		return (NULL);
 	}
@@ -55,10 +62,30 @@ queue_hold(nngio_queue *q)
 	atomic_fetch_add(&q->refs, 1);
 }
 
+nng_aio *
+queue_inline_aio(nngio_queue *q)
+{
+	return (q->inline_aio);
+}
+
+static void
+recycle_all(nngio_op *op)
+{
+	while (op != NULL) {
+		nngio_op *next = op->next;
+		op_recycle(op);
+		op = next;
+	}
+}
+
 void
 queue_rele(nngio_queue *q)
 {
 	if (atomic_fetch_sub(&q->refs, 1) == 1) {
+		// Operations whose owner is still there hold the queue, so these were dropped.
+		recycle_all(q->ready);
+		recycle_all(atomic_load(&q->head));
+		nng_aio_free(q->inline_aio);
 		close(q->rfd);
 		if (q->wfd != q->rfd) {
 			close(q->wfd);
@@ -67,10 +94,11 @@ queue_rele(nngio_queue *q)
 	}
 }
 
+// The destructor of the queue's Python object.  A forked child leaves it to its parent.
 void
 nngio_queue_free(nngio_queue *q)
 {
-	if (q != NULL) {
+	if (q != NULL && !nngio_forked()) {
 		queue_rele(q);
 	}
 }
@@ -106,30 +134,59 @@ queue_push(nngio_queue *q, nngio_op *op)
 	queue_rele(q);
 }
 
-// Hands out up to `max` finished operations, oldest first.  The descriptor is cleared before the list
-// is taken, so that a push in between makes it readable again.  When as many as `max` come back there
-// may be more, for which the descriptor does not ring again.
+// Makes sure that `ready` has what there is, oldest first.  The descriptor is cleared before the list is
+// taken, so that a push in between makes it readable again.
+static void
+fill(nngio_queue *q)
+{
+	uint64_t  buf[8];
+	nngio_op *op;
+
+	if (q->ready != NULL) {
+		return;
+	}
+	while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf)) {
+	}
+	op = atomic_exchange(&q->head, NULL);
+	while (op != NULL) {
+		nngio_op *next = op->next;
+		op->next       = q->ready;
+		q->ready       = op;
+		op             = next;
+	}
+}
+
+// Hands out up to `max` finished operations, oldest first.  When as many as `max` come back there may be
+// more, for which the descriptor does not ring again.
 int
 nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max)
 {
 	int n = 0;
 
-	if (q->ready == NULL) {
-		uint64_t  buf[8];
-		nngio_op *op;
-		while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf)) {
-		}
-		op = atomic_exchange(&q->head, NULL);
-		while (op != NULL) {
-			nngio_op *next = op->next;
-			op->next       = q->ready;
-			q->ready       = op;
-			op             = next;
-		}
-	}
+	fill(q);
 	while (n < max && q->ready != NULL) {
 		ops[n++] = q->ready;
 		q->ready = q->ready->next;
+	}
+	return (n);
+}
+
+// The same for an event loop: fills in the operations' tags, and makes each ready for its next use.  The
+// descriptor stays readable when there is more.
+int
+nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
+{
+	int n = 0;
+
+	fill(q);
+	while (n < max && q->ready != NULL) {
+		nngio_op *op = q->ready;
+		q->ready     = op->next; // settled, it may be submitted anew at once
+		tags[n++]    = (uint32_t) op->tag;
+		nngio_op_settle(op);
+	}
+	if (q->ready != NULL) {
+		nngio_queue_wake(q);
 	}
 	return (n);
 }

@@ -98,7 +98,7 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 		op_keep(op, msg);
 		op_complete(op, 0);
 	} else {
-		op_receive(op, ms);
+		op_receive(op, ms, false);
 	}
 	handle_leave(h);
 	return (0);

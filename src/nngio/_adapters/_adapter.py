@@ -1,0 +1,159 @@
+"""What the awaitable verbs need of an event loop: the contract, and the half of it that all loops share.
+
+An adapter for another loop is a subclass that
+
+- makes the loop call `drain()`, on the loop's thread, whenever the descriptor `self.fd` is readable, for as long as the
+  loop lives, and `close()` when it ends;
+- has an `operation_class` whose instances can be awaited when the operation is pending, and are resumed by `resume()`;
+- has `pause()`: let every other task that is ready run once.
+
+Life of an operation. `take()` gives an idle one; one call into C begins it. Either that finishes it at once, or it is
+pending and the task awaits it. NNG's thread puts it on the queue, `drain` settles it in C, marks it `ready`, and calls
+`resume`. The task reads the result and hands it back with `give()`. A task that is interrupted instead, by whatever
+exception, calls `abandon()`, which cancels the operation in C, waits the microseconds until NNG has let go of it, and keeps
+a message that had arrived for the next receive: after it, nothing is undecided. The operation may still be on the queue
+then; it is `stale` until `drain` has seen it, and only then used again.
+
+Fairness. A call that finishes at once doesn't give way to other tasks, so each one takes from `budget`; at 0, or after half
+a millisecond, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the rest
+of the loop either.
+
+An adapter and its operations belong to their loop's thread. Only `abandon`, and with it `give`, may be called elsewhere: by
+the garbage collector, when it closes a coroutine whose loop is gone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Generator
+from time import monotonic
+from typing import Any, ClassVar
+
+from nngio._core.errors import ForkedError, NoMemory, check
+from nngio._core.library import NULL, ffi, lib
+from nngio._core.operation import new_operation
+
+__all__ = ["Adapter", "AsyncOperation"]
+
+BATCH = 64
+BUDGET = 32
+TURN_SECONDS = 0.0005
+NEVER = float("inf")
+
+
+class AsyncOperation(ABC):
+    """An operation of an adapter's: the C side, and what resumes the task that awaits it."""
+
+    __slots__ = ("__weakref__", "adapter", "c", "ready", "stale")
+
+    def __init__(self, adapter: "Adapter", c: Any) -> None:
+        self.adapter = adapter
+        self.c = c
+        self.ready = False
+        self.stale = False
+
+    @abstractmethod
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Wait until the operation is ready. Raises what the loop raises to cancel the task."""
+
+
+class Adapter(ABC):
+    """One event loop's side of NNG."""
+
+    operation_class: ClassVar[type[AsyncOperation]]
+
+    def __init__(self) -> None:
+        self.queue = ffi.gc(lib.nngio_queue_new(), lib.nngio_queue_free)
+        if self.queue == NULL:
+            raise ForkedError if lib.nngio_forked() else NoMemory("no descriptor or memory for the loop's completion queue")
+        self.fd: int = lib.nngio_queue_fd(self.queue)
+        self.operations: list[AsyncOperation] = []
+        self.idle: list[AsyncOperation] = []
+        self.budget = BUDGET
+        self.turn_ends = NEVER
+        self._tags = ffi.new(f"uint32_t[{BATCH}]")
+
+    # Called by verbs.
+
+    def take(self) -> AsyncOperation:
+        """An idle operation."""
+        return self.idle.pop() if self.idle else self._make()
+
+    def _make(self) -> AsyncOperation:
+        c = new_operation(-1)
+        check(lib.nngio_op_attach(c, self.queue, len(self.operations)))
+        operation = self.operation_class(self, c)
+        self.operations.append(operation)
+        return operation
+
+    def give(self, operation: AsyncOperation) -> None:
+        """Take back an operation that has finished and whose result has been read."""
+        operation.ready = False
+        self.idle.append(operation)
+
+    def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
+        """End an operation whose task was interrupted, whatever state it is in."""
+        operation.ready = False
+        lib.nngio_abandon(operation.c, box)
+        if lib.nngio_op_busy(operation.c):
+            operation.stale = True
+        elif operation not in self.idle:
+            self.idle.append(operation)
+
+    def over_budget(self) -> bool:
+        """Count a call; True when the task has had its turn, and has to `pause` first."""
+        budget = self.budget = self.budget - 1
+        if budget == BUDGET - 1:
+            self.turn_ends = monotonic() + TURN_SECONDS
+            return False
+        return budget < 0 or monotonic() > self.turn_ends
+
+    def new_turn(self) -> None:
+        """The loop has been round."""
+        self.budget = BUDGET
+        self.turn_ends = NEVER
+
+    # Called by loops.
+
+    def drain(self) -> None:
+        """Take a batch of finished operations from the queue, and resume their tasks."""
+        count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
+        self.new_turn()
+        finished = []
+        for tag in ffi.unpack(self._tags, count):
+            operation = self.operations[tag]
+            if operation.stale:
+                operation.stale = False
+                self.idle.append(operation)
+            else:
+                operation.ready = True
+                finished.append(operation)
+        if finished:
+            self.resume(finished)
+
+    def close(self) -> None:
+        """The loop ends: cancel what is pending, and keep what had arrived for others."""
+        for operation in self.operations:
+            lib.nngio_abandon(operation.c, NULL)
+        self.operations = []
+        self.idle = []
+        self.queue = None
+
+    # What a loop has to bring.
+
+    @abstractmethod
+    def resume(self, finished: list[AsyncOperation]) -> None:
+        """Let the tasks go on that await these operations, as far as they still do."""
+
+    looks_first: ClassVar[bool] = False
+    """Whether `pause` is to be awaited before every call, because the loop's tasks look there whether they are cancelled."""
+
+    @abstractmethod
+    def pause(self) -> Awaitable[None]:
+        """Before a call: if the turn is over, let every other task that is ready run, and begin a new turn."""
+
+    @abstractmethod
+    async def finish(self, operation: AsyncOperation) -> None:
+        """Wait for an operation that must not be cancelled; a cancellation meanwhile is raised afterwards."""
+
+    @abstractmethod
+    async def in_thread(self, function: Any, *arguments: Any) -> Any:
+        """Call a function that may block in another thread, and wait for it; not cancellable."""

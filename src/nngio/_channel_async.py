@@ -1,0 +1,136 @@
+"""The awaitable verbs. Each is the synchronous one of the same name without the `a`, on whichever event loop runs.
+
+All follow one pattern, for the sake of what can interrupt them: begin the operation in one call into C; await it, if that left it
+pending; read the result; hand the operation back. Any exception on the way ends in `abandon`, which leaves nothing undecided. Once
+the operation's `kind` is 0, a message is the caller's and not the operation's any more; between that store and the return nothing
+can be raised. See `_adapters/_adapter.py`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from nngio._adapters import current
+from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
+from nngio._core.errors import Closed, NNGError
+from nngio._core.library import NULL, ffi, lib
+from nngio._message import Message, as_bytes_like
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["AsyncReceiver", "AsyncSender", "send_error"]
+
+PENDING: int = lib.NNGIO_PENDING
+
+
+def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
+    """The error for a send that failed, with the message that was not sent."""
+    message = data if isinstance(data, Message) else None
+    if message is None and c.body != NULL:
+        message = Message._empty()
+        lib.nngio_op_take(c, message._box)
+    return NNGError.from_code(code, message=message)
+
+
+class AsyncSender:
+    """The awaitable verbs of a protocol that sends."""
+
+    _handle: Any
+
+    async def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> None:
+        """Send one message, and return when NNG has accepted it. The awaitable `send`, on asyncio and trio.
+
+        Cancellation: a message that NNG had not accepted is yours again, and one that it had is on its way; a `Message` tells which,
+        because it is empty when it was sent. A send that ends at once doesn't wait for other tasks, but lets them run every so often.
+        """
+        ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
+        adapter = current()
+        if adapter.over_budget() or adapter.looks_first:
+            await adapter.pause()
+        operation = adapter.take()
+        c = operation.c
+        try:
+            if type(data) is bytes:
+                code = lib.nngio_begin_send(c, self._handle, data, len(data), ms)
+            elif isinstance(data, Message):
+                code = lib.nngio_begin_send_box(c, self._handle, data._to_send(), ms)
+            else:
+                pointer, length = as_bytes_like(data)
+                code = lib.nngio_begin_send(c, self._handle, pointer, length, ms)
+            if code == PENDING:
+                await operation
+                code = c.result
+            error = send_error(code, c, data) if code else None
+            adapter.give(operation)
+        except BaseException:
+            adapter.abandon(operation)
+            raise
+        c.kind = 0
+        if error is not None:
+            raise error
+
+
+class AsyncReceiver:
+    """The awaitable verbs of a protocol that receives."""
+
+    _handle: Any
+
+    async def arecv(self, *, timeout: Timeout = DEFAULT) -> bytes:
+        """Receive one message and return its body. The awaitable `recv`, on asyncio and trio.
+
+        Cancellation: a message that has arrived by then is kept, and the next receive on this socket or context gets it, whoever calls
+        it and from wherever. A receive that ends at once doesn't wait for other tasks, but lets them run every so often.
+        """
+        ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
+        adapter = current()
+        if adapter.over_budget() or adapter.looks_first:
+            await adapter.pause()
+        operation = adapter.take()
+        c = operation.c
+        try:
+            code = lib.nngio_begin_recv(c, self._handle, ms)
+            if code == PENDING:
+                await operation
+                code = c.result
+            data: bytes = b"" if code else ffi.unpack(c.body, c.len)
+            adapter.give(operation)
+        except BaseException:
+            adapter.abandon(operation)
+            raise
+        c.kind = 0
+        if code:
+            raise NNGError.from_code(code)
+        return data
+
+    async def arecv_msg(self, *, timeout: Timeout = DEFAULT) -> Message:
+        """Receive one message as a `Message`, without a copy of its body. Otherwise as `arecv`."""
+        ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
+        adapter = current()
+        if adapter.over_budget() or adapter.looks_first:
+            await adapter.pause()
+        message = Message._empty()
+        operation = adapter.take()
+        c = operation.c
+        try:
+            code = lib.nngio_begin_recv(c, self._handle, ms)
+            if code == PENDING:
+                await operation
+                code = c.result
+            lib.nngio_op_take(c, message._box)
+            adapter.give(operation)
+        except BaseException:
+            adapter.abandon(operation, message._box)
+            raise
+        c.kind = 0
+        if code:
+            raise NNGError.from_code(code)
+        return message
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The messages as they arrive, until the socket or context is closed."""
+        while True:
+            try:
+                data = await self.arecv()
+            except Closed:
+                return
+            yield data

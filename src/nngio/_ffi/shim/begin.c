@@ -1,0 +1,189 @@
+// Beginning an operation: first an attempt that can't block, on an aio without a callback, which
+// finishes on this thread; only when that finds nothing is the operation handed to NNG.  Not so where a
+// failed attempt would cost the protocol's state: see the flags.
+
+#include <string.h>
+
+#include "internal.h"
+#include "nngio_features.h"
+
+// Sends that the protocol will refuse or that begin something new, looked at before NNG is.
+int
+op_send_allowed(nngio_handle *h)
+{
+	if (atomic_load(&h->parked_count) != 0) {
+		if ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+			return (NNG_ESTATE); // the caller has not seen yet what it would answer
+		}
+		if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
+			handle_unpark_all(h);
+		}
+	}
+	return (0);
+}
+
+bool
+inline_done(nngio_op *op)
+{
+#ifdef NNGIO_HAVE_nng_aio_busy
+	return (!nng_aio_busy(op->inline_aio));
+#else
+	// REP and RESPONDENT leave the message in the aio for as long as the send is pending.
+	return (nng_aio_get_msg(op->inline_aio) == NULL || nng_aio_result(op->inline_aio) != 0);
+#endif
+}
+
+// The outcome of an inline aio that NNG has finished, or is just finishing on another thread.  What is
+// left of a send's message goes to `left`.
+int
+inline_result(nngio_op *op, nng_aio *aio, nng_msg **left)
+{
+	nng_msg *msg;
+	int      rv;
+
+	nng_aio_wait(aio);
+	rv  = nng_aio_result(aio);
+	msg = nng_aio_get_msg(aio);
+	nng_aio_set_msg(aio, NULL);
+	if (op->kind == NNGIO_SEND) {
+		rv    = send_outcome(op, rv, &msg);
+		*left = msg;
+	} else if (msg != NULL) {
+		op_keep(op, msg);
+		rv = 0;
+	}
+	return (rv);
+}
+
+// The aio for attempts: the queue's, which only its own thread uses, or one of the operation's.
+static nng_aio *
+aio_to_try(nngio_op *op)
+{
+	if (op->queue != NULL) {
+		return (queue_inline_aio(op->queue));
+	}
+	if (op->inline_aio == NULL && nng_aio_alloc(&op->inline_aio, NULL, NULL) != 0) {
+		return (NULL); // then NNG gets it at once
+	}
+	return (op->inline_aio);
+}
+
+// From here on the callback may take the operation at any moment.
+static void
+op_pending(nngio_op *op)
+{
+	if (op->queue != NULL) {
+		queue_hold(op->queue); // given back by queue_push
+	}
+	atomic_store(&op->state, OP_PENDING);
+}
+
+static int
+begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
+{
+	nng_aio *aio = NULL;
+	int      rv;
+
+	op->header_len = nng_msg_header_len(msg);
+	if (op->header_len != 0) {
+		memcpy(op->header, nng_msg_header(msg), op->header_len);
+	}
+	if ((rv = op_send_allowed(h)) != 0) {
+		op_sent(op, msg);
+		return (rv);
+	}
+	if ((h->flags & NNGIO_TRY_SEND) != 0) {
+		if ((aio = aio_to_try(op)) != NULL) {
+			op_start(op, aio, 0, msg);
+			if ((rv = inline_result(op, aio, &msg)) != NNG_ETIMEDOUT || ms == 0) {
+				op_sent(op, msg);
+				return (rv);
+			}
+		}
+	} else if ((h->flags & NNGIO_INLINE_SEND) != 0) {
+		ms = ms == 0 ? 1 : ms; // RESPONDENT asks for time before it looks whether it needs any
+		if (op->queue == NULL && aio_to_try(op) != NULL) {
+			op->inlined = true;
+			op_pending(op);
+			op_start(op, op->inline_aio, ms, msg);
+			return (inline_done(op) ? inline_finish(op) : NNGIO_PENDING);
+		}
+	}
+	op_pending(op);
+	op_start(op, op->aio, ms, msg);
+	return (NNGIO_PENDING);
+}
+
+// Sends a copy of `len` bytes.  On failure the operation keeps the message: nngio_op_take fetches it.
+// `ms`: -1 for ever, 0 now or never, NNG_DURATION_DEFAULT the handle's own.
+int
+nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms)
+{
+	nng_msg *msg;
+	int      rv;
+
+	if ((rv = handle_enter(h)) != 0) {
+		return (rv);
+	}
+	if ((rv = op_begin(op, h, NNGIO_SEND)) == 0 && (rv = nng_msg_alloc(&msg, len)) == 0) {
+		if (len != 0) {
+			memcpy(nng_msg_body(msg), data, len);
+		}
+		rv = begin_send(op, h, msg, ms);
+	}
+	handle_leave(h);
+	return (rv);
+}
+
+// Sends the box's message.  On success the box is empty; on failure the message is back in it.
+int
+nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
+{
+	int rv;
+
+	if ((rv = handle_enter(h)) != 0) {
+		return (rv);
+	}
+	if ((rv = op_begin(op, h, NNGIO_SEND)) == 0) {
+		nng_msg *msg = box->msg;
+		box->msg     = NULL;
+		op->box      = box;
+		box_hold(box);
+		rv = begin_send(op, h, msg, ms);
+	}
+	handle_leave(h);
+	return (rv);
+}
+
+// Receives a message into the operation: `body` and `len` tell what it holds, nngio_op_take fetches it.
+int
+nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
+{
+	nng_msg *msg;
+	nng_aio *aio;
+	int      rv;
+
+	if ((rv = handle_enter(h)) != 0) {
+		return (rv);
+	}
+	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
+		handle_leave(h);
+		return (rv);
+	}
+	if (handle_unpark(h, &msg)) {
+		op_keep(op, msg);
+		handle_leave(h);
+		return (0);
+	}
+	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
+		op_start(op, aio, 0, NULL);
+		if ((rv = inline_result(op, aio, NULL)) != NNG_ETIMEDOUT || ms == 0) {
+			handle_leave(h);
+			return (rv);
+		}
+	}
+	op_pending(op);
+	op_receive(op, ms, false);
+	handle_leave(h);
+	return (NNGIO_PENDING);
+}

@@ -1,0 +1,129 @@
+// Waiting for an operation: until the result is there, or a signal comes.
+
+#include <time.h>
+
+#include "internal.h"
+
+int
+inline_finish(nngio_op *op)
+{
+	nng_msg *left;
+
+	op->result  = inline_result(op, op->inline_aio, &left);
+	op->inlined = false;
+	op_sent(op, left);
+	atomic_store(&op->state, OP_IDLE);
+	return (op->result);
+}
+
+// Waits for an inline send that NNG has put off: a reply whose pipe is busy with another.  On the main
+// thread, where a signal must end the wait, by looking again, since NNG tells nobody when it is done.
+static int
+inline_wait(nngio_op *op)
+{
+	struct timespec nap   = { .tv_nsec = 50000 };
+	nng_time        until = nng_clock() + (nng_time) (op->slice_ms > 0 ? op->slice_ms : 0);
+
+	while (op->slice_ms >= 0 && !inline_done(op)) {
+		if (nng_clock() >= until || nanosleep(&nap, NULL) != 0) {
+			return (NNGIO_AGAIN);
+		}
+		if (nap.tv_nsec < 2000000) {
+			nap.tv_nsec *= 2;
+		}
+	}
+	return (inline_finish(op));
+}
+
+// Returns the result, or NNGIO_AGAIN when a signal came or the operation's slice of time is over: the
+// caller lets Python run its signal handlers, and calls again.
+int
+nngio_wait(nngio_op *op)
+{
+	if (op->inlined) {
+		return (inline_wait(op));
+	}
+	for (;;) {
+		unsigned s = OP_PENDING;
+		if (atomic_compare_exchange_strong(&op->state, &s, OP_WAITED)) {
+			s = OP_WAITED;
+		}
+		if (s != OP_WAITED) {
+			stay_if_exiting();
+			return (op->result);
+		}
+		if (!word_wait(&op->state, OP_WAITED, op->slice_ms)) {
+			stay_if_exiting();
+			return (NNGIO_AGAIN);
+		}
+	}
+}
+
+int
+nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms)
+{
+	int rv = nngio_begin_send(op, h, data, len, ms);
+	return (rv == NNGIO_PENDING ? nngio_wait(op) : rv);
+}
+
+int
+nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
+{
+	int rv = nngio_begin_send_box(op, h, box, ms);
+	return (rv == NNGIO_PENDING ? nngio_wait(op) : rv);
+}
+
+int
+nngio_recv(nngio_op *op, nngio_handle *h, int ms)
+{
+	int rv = nngio_begin_recv(op, h, ms);
+	return (rv == NNGIO_PENDING ? nngio_wait(op) : rv);
+}
+
+// Cancels a pending operation and waits until NNG has let go of it, which takes no longer than a thread
+// of NNG's needs to run.  Returns the outcome: NNG_ECANCELED, or what it was when the cancel came too late.
+// An operation with a queue is still to be drained from there.
+int
+nngio_cancel(nngio_op *op)
+{
+	unsigned s = OP_PENDING;
+
+	nngio_op_abort(op, NNG_ECANCELED);
+	if (op->inlined) {
+		return (inline_finish(op));
+	}
+	while (s == OP_PENDING || s == OP_WAITED) {
+		s = OP_PENDING;
+		atomic_compare_exchange_strong(&op->state, &s, OP_WAITED);
+		word_wait(&op->state, OP_WAITED, 20);
+		s = atomic_load(&op->state);
+	}
+	return (op->result);
+}
+
+// Ends an operation whose caller was interrupted: afterwards it is idle (or, if it has a queue, still to
+// be drained from there), a message that it had received, or that had got as far as `box`, waits for the handle's next receive, and one that was not
+// sent is in its box again, or dropped if it was a copy of bytes.
+void
+nngio_abandon(nngio_op *op, nngio_box *box)
+{
+	if (nngio_forked()) {
+		return;
+	}
+	if (nngio_op_busy(op)) {
+		nngio_cancel(op);
+	}
+	if (op->kind == NNGIO_RECV) {
+		nng_msg *msg = op->msg;
+		op->msg      = NULL;
+		if (msg == NULL && box != NULL) {
+			msg      = box->msg;
+			box->msg = NULL;
+		}
+		if (msg != NULL) {
+			handle_park(op->handle, op, msg);
+		}
+	}
+	nngio_op_drop(op);
+	op->kind = NNGIO_NONE;
+}
