@@ -219,7 +219,8 @@ def write_module_source(nng: Nng, options: Options, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     declarations = load_declarations()
-    declared = declarations.load()
+    # A header that our NNG doesn't have must not be found where another NNG is installed.
+    declared = [d for d in declarations.load() if nng.include is None or (nng.include / d.header).exists()]
     present = find_present(declarations, declared, nng, options, folder)
     functions = [d.name for d in declarations.functions(declared)]
     features = "".join(f"#define NNGIO_HAVE_{name} 1\n" for name in functions if name in present)

@@ -23,6 +23,7 @@ class Nng:
     version: str = ""  # "" where only nng_version() can tell
     mbedtls: str = ""
     digest: str = ""
+    include: Path | None = None  # the only folder to take NNG's headers from; None for the compiler's own paths
     compile_flags: list[str] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     link_flags: list[str] = field(default_factory=list)
@@ -36,6 +37,7 @@ def vendored_nng(nng: Tree, mbedtls: Tree, options: Options, build: Path) -> Nng
         version=nng.version,
         mbedtls=describe(mbedtls),
         digest=library.digest,
+        include=library.prefix / "include",
         compile_flags=["-DNNG_STATIC_LIB", f"-I{library.prefix / 'include'}"],
         # Each needs those behind it; the last two are parts of mbedTLS 3 that its configuration may leave
         # empty.

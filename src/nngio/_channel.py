@@ -7,7 +7,7 @@ each of them follows.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nngio._channel_async import AsyncReceiver, AsyncSender, send_error
+from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "Receiver", "Sender"]
 
 
-class Channel:
+class Channel(AsyncChannel):
     """A socket or a context: something with a handle that can be closed."""
 
     _handle: Any

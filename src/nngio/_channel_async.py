@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from nngio._adapters import current
+from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError
 from nngio._core.library import NULL, ffi, lib
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
-__all__ = ["AsyncReceiver", "AsyncSender", "send_error"]
+__all__ = ["AsyncChannel", "AsyncReceiver", "AsyncSender", "send_error"]
 
 PENDING: int = lib.NNGIO_PENDING
 
@@ -30,6 +31,42 @@ def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
         message = Message._empty()
         lib.nngio_op_take(c, message._box)
     return NNGError.from_code(code, message=message)
+
+
+class AsyncChannel:
+    """What ends a socket or context without holding up the loop."""
+
+    _handle: Any
+
+    def close(self) -> None:
+        """What `aclose` is the awaitable form of."""
+        raise NotImplementedError  # sockets and contexts each have their own
+
+    def _closing(self) -> None:
+        """Called when `aclose` has begun."""
+
+    async def aclose(self) -> None:
+        """Close it. The awaitable `close`, on asyncio and trio: the loop goes on while pipes are torn down.
+
+        Calls that wait on it end with `Closed`. Closing it again does nothing. Cancellation doesn't stop it: the cancellation is raised
+        when it is closed.
+        """
+        if library.forked:
+            return
+        adapter = current()
+        operation = adapter.take()
+        try:
+            if lib.nngio_begin_close(operation.c, self._handle) == PENDING:
+                self._closing()
+                await adapter.finish(operation)
+        finally:
+            adapter.abandon(operation)
+
+    async def __aenter__(self) -> "Self":
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
 
 
 class AsyncSender:

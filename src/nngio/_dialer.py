@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from nngio._adapters import current
 from nngio._core import operation
 from nngio._core.duration import milliseconds
-from nngio._core.errors import ConnectionRefused, NNGError
+from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._endpoint import Endpoint
 from nngio._options import DurationOption
@@ -45,16 +46,36 @@ class Dialer(Endpoint):
         NNG: `nng_dialer_start`; the timeout is nngio's own.
         """
         self._begin()
-        if not block:
-            self._check(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK), f"dial {self._url}")
-            self._started = True
-            return
         ms = milliseconds(timeout)
+        self._outcome(operation.dial(self.id, ms) if block else lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
+
+    async def astart(self, *, block: bool = True, timeout: float | None = None) -> None:
+        """Connect. The awaitable `start`, on asyncio and trio; cancellation and the timeout close the dialer."""
+        self._begin()
+        milliseconds(timeout)  # refuses what is no timeout
+        if not block:
+            self._outcome(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
+            return
+        adapter = current()
+        op = adapter.take()
         try:
-            operation.dial(self.id, ms)
-        except NNGError as error:
-            hint = "; pass block=False to go on trying in the background" if isinstance(error, ConnectionRefused) else ""
-            raise type(error)(f"dial {self._url}: {error}{hint}", code=error.code) from None
+            code = lib.nngio_begin_dial(op.c, self.id)
+            if code == lib.NNGIO_PENDING:
+                await adapter.within(op, timeout)
+                code = op.c.result
+        except TimedOut as error:
+            code = error.code
+            self.close()
+        finally:
+            adapter.abandon(op)
+        self._outcome(code)
+
+    def _outcome(self, code: int) -> None:
+        if code == lib.NNG_ECONNREFUSED:
+            raise ConnectionRefused(
+                f"dial {self._url}: nobody listens there (Connection refused); pass block=False to go on trying in the background"
+            )
+        self._check(code, f"dial {self._url}")
         self._started = True
 
     def __enter__(self) -> "Self":

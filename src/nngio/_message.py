@@ -169,6 +169,14 @@ class Message:
         check(lib.nngio_box_copy(other._box, self._box))
         return other
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Message":
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Message can't be pickled: it belongs to this process; pickle bytes(message) instead")
+
     def __len__(self) -> int:
         """The size of the body in bytes."""
         length: int = lib.nng_msg_len(self._msg())

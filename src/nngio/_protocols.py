@@ -8,7 +8,7 @@ blocking, where a failed attempt changes nothing:
 - PUB frees the message even when its send is canceled.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nngio._channel import Receiver, Sender
@@ -78,6 +78,11 @@ class _Requests(_Both):
         self.send(data, timeout=timeout)
         return self.recv(timeout=timeout)
 
+    async def arequest(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
+        """Send a request and return the reply. The awaitable `request`. Cancellation gives up the request."""
+        await self.asend(data, timeout=timeout)
+        return await self.arecv(timeout=timeout)
+
 
 class _Surveys(_Both):
     survey_time = DurationOption("surveyor:survey-time", "Seconds that respondents have to answer a survey; 1.")
@@ -91,6 +96,16 @@ class _Surveys(_Both):
         while True:
             try:
                 answer = self.recv(timeout=None)
+            except (TimedOut, BadState):
+                return
+            yield answer
+
+    async def asurvey(self, data: "Buffer | Message") -> AsyncIterator[bytes]:
+        """Send a survey when the iteration begins, and iterate over the answers. The awaitable `survey`, for `async for`."""
+        await self.asend(data)
+        while True:
+            try:
+                answer = await self.arecv(timeout=None)
             except (TimedOut, BadState):
                 return
             yield answer

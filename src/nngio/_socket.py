@@ -1,8 +1,10 @@
 """Sockets, before they have a protocol."""
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nngio._adapters import current
 from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
@@ -14,7 +16,7 @@ from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Op
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Socket"]
+__all__ = ["Socket", "set_options"]
 
 
 class Socket(Channel, HasOptions):
@@ -57,7 +59,7 @@ class Socket(Channel, HasOptions):
         self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
         open_sockets.add(self)
         try:
-            _set_options(self, options)
+            set_options(self, options)
             self._prepare()
             for url in (listen,) if isinstance(listen, str) else listen or ():
                 self.listen(url)
@@ -131,7 +133,7 @@ class Socket(Channel, HasOptions):
         """
         listener = Listener(self, url)
         try:
-            _set_options(listener, options)
+            set_options(listener, options)
             listener.start()
         except BaseException:
             listener.close()
@@ -148,7 +150,7 @@ class Socket(Channel, HasOptions):
         """
         dialer = Dialer(self, url)
         try:
-            _set_options(dialer, options)
+            set_options(dialer, options)
             dialer.start(block=block, timeout=timeout)
         except BaseException:
             dialer.close()
@@ -165,6 +167,30 @@ class Socket(Channel, HasOptions):
         if self._handle is not None:
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
             open_sockets.discard(self)
+
+    def _closing(self) -> None:
+        open_sockets.discard(self)
+
+    async def alisten(self, url: str, **options: Any) -> Listener:
+        """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop. Not cancellable."""
+        listener: Listener = await current().in_thread(partial(self.listen, url, **options))
+        return listener
+
+    async def adial(self, url: str, *, timeout: float | None = None, block: bool = True, **options: Any) -> Dialer:
+        """Connect to a peer that listens at a URL. The awaitable `dial`, on asyncio and trio.
+
+        Cancellation and the timeout close the dialer.
+        """
+        # Only a URL with a source address needs the name server before the dialer is started.
+        dialer = await current().in_thread(Dialer, self, url) if ";" in url else Dialer(self, url)
+        try:
+            set_options(dialer, options)
+            await dialer.astart(block=block, timeout=timeout)
+        except BaseException:
+            dialer.close()
+            raise
+        self._dialers.append(dialer)
+        return dialer
 
     def __enter__(self) -> "Self":
         self._check_open()
@@ -192,7 +218,7 @@ class Socket(Channel, HasOptions):
         raise TypeError(f"a {type(self).__name__} can't be pickled: it belongs to this process; pass its URL instead")
 
 
-def _set_options(target: HasOptions, options: dict[str, Any]) -> None:
+def set_options(target: HasOptions, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if not isinstance(getattr(type(target), name, None), Option):
             raise TypeError(f"{type(target).__name__} has no option {name!r}")

@@ -151,6 +151,10 @@ class Adapter(ABC):
         """Before a call: if the turn is over, let every other task that is ready run, and begin a new turn."""
 
     @abstractmethod
+    async def within(self, operation: AsyncOperation, seconds: float | None) -> None:
+        """Await an operation, for so long at most: abort it with TimedOut then."""
+
+    @abstractmethod
     async def finish(self, operation: AsyncOperation) -> None:
         """Wait for an operation that must not be cancelled; a cancellation meanwhile is raised afterwards."""
 

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any
 
 from nngio._adapters._adapter import Adapter, AsyncOperation
+from nngio._core.library import lib
 
 __all__ = ["AsyncioAdapter"]
 
@@ -146,6 +147,15 @@ class AsyncioAdapter(Adapter):
     def pause(self) -> Awaitable[None]:
         self.new_turn()
         return asyncio.sleep(0)
+
+    async def within(self, operation: AsyncOperation, seconds: float | None) -> None:
+        if seconds is None:
+            return await operation
+        timer = self.loop.call_later(seconds, lib.nngio_op_abort, operation.c, lib.NNG_ETIMEDOUT)
+        try:
+            await operation
+        finally:
+            timer.cancel()
 
     async def finish(self, operation: AsyncOperation) -> None:
         cancelled: asyncio.CancelledError | None = None

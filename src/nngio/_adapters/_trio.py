@@ -13,6 +13,7 @@ import trio
 from trio.lowlevel import Abort
 
 from nngio._adapters._adapter import Adapter, AsyncOperation
+from nngio._core.errors import TimedOut
 from nngio._core.library import lib
 
 __all__ = ["TrioAdapter", "current"]
@@ -71,6 +72,12 @@ class TrioAdapter(Adapter):
             return trio.lowlevel.checkpoint_if_cancelled()
         self.new_turn()
         return trio.lowlevel.checkpoint()
+
+    async def within(self, operation: AsyncOperation, seconds: float | None) -> None:
+        with trio.move_on_after(float("inf") if seconds is None else seconds):
+            await operation
+            return
+        raise TimedOut
 
     async def finish(self, operation: AsyncOperation) -> None:
         with trio.CancelScope(shield=True):

@@ -17,11 +17,12 @@ after Python has looked and before the thread sleeps.
 import threading
 from typing import Any
 
-from nngio._core.errors import ForkedError, NNGError, NoMemory
+from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import AGAIN, NULL, ffi, lib
 
 __all__ = ["KEEP_BYTES", "Operation", "local", "new_operation"]
 
+PENDING: int = lib.NNGIO_PENDING
 SLICE_MS = 50
 KEEP_BYTES = 65536
 """A thread's operation holds the last message received until the next one, if it is no larger than this."""
@@ -47,20 +48,20 @@ def new_operation(slice_ms: int | None = None) -> Operation:
     return op
 
 
-def dial(dialer_id: int, timeout_ms: int) -> None:
-    """Start a dialer and wait for its first connection; a failure to connect in time closes the dialer."""
+def dial(dialer_id: int, timeout_ms: int) -> int:
+    """Start a dialer, wait for its first connection, and return NNG's code; when it isn't there in time, close the dialer."""
     import time
 
     deadline = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
     op = new_operation(SLICE_MS)
     try:
-        code = lib.nngio_submit_dial(op, dialer_id) or lib.nngio_wait(op)
-        while code == AGAIN:
+        code = lib.nngio_begin_dial(op, dialer_id)
+        while code in (PENDING, AGAIN):
             if deadline is not None and time.monotonic() >= deadline:
                 lib.nngio_op_abort(op, lib.NNG_ETIMEDOUT)
             code = lib.nngio_wait(op)
     except BaseException:
         lib.nngio_abandon(op, NULL)
         raise
-    if code:
-        raise NNGError.from_code(code)
+    outcome: int = code
+    return outcome

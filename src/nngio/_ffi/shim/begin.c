@@ -69,7 +69,7 @@ aio_to_try(nngio_op *op)
 }
 
 // From here on the callback may take the operation at any moment.
-static void
+void
 op_pending(nngio_op *op)
 {
 	if (op->queue != NULL) {

@@ -96,6 +96,7 @@ void op_recycle(nngio_op *op);
 void op_keep(nngio_op *op, nng_msg *msg);
 void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
+void op_pending(nngio_op *op);
 bool inline_done(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);

@@ -52,6 +52,7 @@ enum nngio_kind {
 	NNGIO_RECV  = 2,
 	NNGIO_SLEEP = 3,
 	NNGIO_DIAL  = 4,
+	NNGIO_CLOSE = 5,
 };
 
 // lifecycle.c
@@ -89,6 +90,10 @@ int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len
 int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 
+// job.c: calls that block, on threads of their own
+int nngio_begin_dial(nngio_op *op, uint32_t dialer);
+int nngio_begin_close(nngio_op *op, nngio_handle *h);
+
 // wait.c: the same, and wait for the outcome; the end of operations that nobody waits for any more
 int  nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
 int  nngio_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
@@ -102,7 +107,6 @@ int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
 int  nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int  nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
 int  nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
-int  nngio_submit_dial(nngio_op *op, uint32_t dialer); // dial.c
 int  nngio_op_abort(nngio_op *op, int code);
 void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);

@@ -351,13 +351,13 @@ nngio_op_free(nngio_op *op)
 		return;
 	}
 	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
-	    op->kind != NNGIO_DIAL) {
+	    op->kind < NNGIO_DIAL) {
 		nngio_op_abort(op, NNG_ECANCELED);
 		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
 			return;
 		}
 	}
-	if (op->queue != NULL && op->kind != NNGIO_DIAL && nngio_op_busy(op)) {
+	if (op->queue != NULL && op->kind < NNGIO_DIAL && nngio_op_busy(op)) {
 		// Its loop is gone without having closed its operations.  It is on the queue afterwards, and
 		// whoever lets go of that last recycles it.
 		nngio_queue *q = op->queue;

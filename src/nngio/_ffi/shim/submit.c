@@ -148,6 +148,8 @@ nngio_op_abort(nngio_op *op, int code)
 			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, code);
 		}
 		break;
+	case NNGIO_CLOSE:
+		break;
 	case NNGIO_DIAL: {
 		nng_dialer d = { .id = op->dialer };
 		op->aborted  = code;
