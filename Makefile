@@ -112,7 +112,7 @@ $(ENVIRONMENT): $(STAMPS)/venv FORCE
 $(STAMPS)/extension: $(STAMPS)/build $(ENVIRONMENT) $(SOURCES) $(OWN_TREE) $(REMOVED)
 	@PYTHON=$(BIN)/python tools/packages.sh build
 	@echo "building nngio._nng; the first time compiles NNG and mbedTLS, which takes a minute or two"
-	@$(BIN)/python setup.py -q build_ext --inplace
+	@$(BIN)/python setup.py -q build_ext --inplace >/dev/null
 	@touch $@
 
 $(STAMPS)/installed: $(STAMPS)/venv pyproject.toml setup.py build_ffi.py LICENSE $(ENVIRONMENT) | $(STAMPS)/extension

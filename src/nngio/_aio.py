@@ -63,8 +63,7 @@ class Aio:
             raise TypeError(f"an aio carries a Message, not {type(message).__name__}: set_msg(Message(data))")
         self._check_idle("set_msg")
         self._message = message
-        if self._op.kind == lib.NNGIO_RECV:
-            lib.nngio_op_drop(self._op)
+        lib.nngio_op_drop(self._op)
 
     def get_msg(self) -> Message | None:
         """The message on the aio, or None: what a receive has brought, or what a send has not sent.

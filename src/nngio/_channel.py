@@ -7,6 +7,7 @@ each of them follows.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nngio._adapters._adapter import reclaim
 from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
@@ -108,6 +109,8 @@ class Receiver(AsyncReceiver, Channel):
         try:
             code = lib.nngio_recv(op, self._handle, ms)
             while code == AGAIN:
+                if lib.nngio_handle_on_loops(self._handle):
+                    reclaim(self._handle)
                 code = lib.nngio_wait(op)
             data: bytes = b"" if code else ffi.unpack(op.body, op.len)
         except BaseException:
@@ -131,6 +134,8 @@ class Receiver(AsyncReceiver, Channel):
         try:
             code = lib.nngio_recv(op, self._handle, ms)
             while code == AGAIN:
+                if lib.nngio_handle_on_loops(self._handle):
+                    reclaim(self._handle)
                 code = lib.nngio_wait(op)
             lib.nngio_op_take(op, message._box)
         except BaseException:
@@ -160,6 +165,8 @@ class Receiver(AsyncReceiver, Channel):
         try:
             code = lib.nngio_recv(op, self._handle, ms)
             while code == AGAIN:
+                if lib.nngio_handle_on_loops(self._handle):
+                    reclaim(self._handle)
                 code = lib.nngio_wait(op)
             length: int = op.len
             if not code:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from nngio._adapters import current
+from nngio._adapters._adapter import reclaim
 from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError
@@ -127,6 +128,9 @@ class AsyncReceiver:
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == PENDING:
+                operation.handle, operation.ms = self._handle, ms
+                if lib.nngio_handle_on_loops(self._handle) > 1:
+                    reclaim(self._handle)
                 await operation
                 code = c.result
             data: bytes = b"" if code else ffi.unpack(c.body, c.len)
@@ -151,6 +155,9 @@ class AsyncReceiver:
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == PENDING:
+                operation.handle, operation.ms = self._handle, ms
+                if lib.nngio_handle_on_loops(self._handle) > 1:
+                    reclaim(self._handle)
                 await operation
                 code = c.result
             lib.nngio_op_take(c, message._box)

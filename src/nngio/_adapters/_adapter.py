@@ -18,10 +18,16 @@ Fairness. A call that finishes at once doesn't give way to other tasks, so each 
 a millisecond, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the rest
 of the loop either.
 
+Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are given.
+So a receive elsewhere that finds nothing lets such loops `lend`: their receives on that socket are abandoned, and begun anew when
+the loop runs again.
+
 An adapter and its operations belong to their loop's thread. Only `abandon`, and with it `give`, may be called elsewhere: by
 the garbage collector, when it closes a coroutine whose loop is gone.
 """
 
+import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator
 from time import monotonic
@@ -31,8 +37,9 @@ from nngio._core.errors import ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.operation import new_operation
 
-__all__ = ["Adapter", "AsyncOperation"]
+__all__ = ["Adapter", "AsyncOperation", "adapters", "reclaim"]
 
+PENDING: int = lib.NNGIO_PENDING
 BATCH = 64
 BUDGET = 32
 TURN_SECONDS = 0.0005
@@ -42,17 +49,23 @@ NEVER = float("inf")
 class AsyncOperation(ABC):
     """An operation of an adapter's: the C side, and what resumes the task that awaits it."""
 
-    __slots__ = ("__weakref__", "adapter", "c", "ready", "stale")
+    __slots__ = ("__weakref__", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
 
     def __init__(self, adapter: "Adapter", c: Any) -> None:
         self.adapter = adapter
         self.c = c
         self.ready = False
         self.stale = False
+        self.lent = False
+        self.handle: Any = None  # of a pending receive, and its timeout: to begin it anew
+        self.ms = 0
 
     @abstractmethod
     def __await__(self) -> Generator[Any, Any, None]:
         """Wait until the operation is ready. Raises what the loop raises to cancel the task."""
+
+
+adapters: "weakref.WeakSet[Adapter]" = weakref.WeakSet()
 
 
 class Adapter(ABC):
@@ -69,6 +82,8 @@ class Adapter(ABC):
         self.idle: list[AsyncOperation] = []
         self.budget = BUDGET
         self.turn_ends = NEVER
+        self._lock = threading.Lock()  # between the loop's thread and one that lends
+        adapters.add(self)
         self._tags = ffi.new(f"uint32_t[{BATCH}]")
 
     # Called by verbs.
@@ -91,12 +106,13 @@ class Adapter(ABC):
 
     def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
         """End an operation whose task was interrupted, whatever state it is in."""
-        operation.ready = False
-        lib.nngio_abandon(operation.c, box)
-        if lib.nngio_op_busy(operation.c):
-            operation.stale = True
-        elif operation not in self.idle:
-            self.idle.append(operation)
+        with self._lock:
+            operation.ready = operation.lent = False
+            lib.nngio_abandon(operation.c, box)
+            if lib.nngio_op_busy(operation.c):
+                operation.stale = True
+            elif operation not in self.idle:
+                self.idle.append(operation)
 
     def over_budget(self) -> bool:
         """Count a call; True when the task has had its turn, and has to `pause` first."""
@@ -115,19 +131,38 @@ class Adapter(ABC):
 
     def drain(self) -> None:
         """Take a batch of finished operations from the queue, and resume their tasks."""
-        count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
         self.new_turn()
         finished = []
-        for tag in ffi.unpack(self._tags, count):
-            operation = self.operations[tag]
-            if operation.stale:
-                operation.stale = False
-                self.idle.append(operation)
-            else:
-                operation.ready = True
-                finished.append(operation)
+        with self._lock:
+            count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
+            for tag in ffi.unpack(self._tags, count):
+                operation = self.operations[tag]
+                if operation.stale:
+                    operation.stale = False
+                    self.idle.append(operation)
+                elif operation.lent and self._begin_anew(operation) == PENDING:
+                    continue
+                else:
+                    operation.ready = True
+                    finished.append(operation)
         if finished:
             self.resume(finished)
+
+    def _begin_anew(self, operation: AsyncOperation) -> int:
+        operation.lent = False
+        code: int = lib.nngio_begin_recv(operation.c, operation.handle, operation.ms)
+        operation.c.result = code
+        return code
+
+    def lend(self, handle: Any) -> None:
+        """Called on any thread: if the loop stands still, give back what its receives on this handle have or would get."""
+        with self._lock:
+            if self.running():
+                return
+            for operation in self.operations:
+                if lib.nngio_op_receives_on(operation.c, handle):
+                    lib.nngio_abandon(operation.c, NULL)
+                    operation.lent = not operation.stale
 
     def close(self) -> None:
         """The loop ends: cancel what is pending, and keep what had arrived for others."""
@@ -138,6 +173,10 @@ class Adapter(ABC):
         self.queue = None
 
     # What a loop has to bring.
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether the loop runs, and so will see to what its operations bring. Asked on any thread."""
 
     @abstractmethod
     def resume(self, finished: list[AsyncOperation]) -> None:
@@ -161,3 +200,9 @@ class Adapter(ABC):
     @abstractmethod
     async def in_thread(self, function: Any, *arguments: Any) -> Any:
         """Call a function that may block in another thread, and wait for it; not cancellable."""
+
+
+def reclaim(handle: Any) -> None:
+    """For a receive that found nothing: let loops that stand still give back what they hold of this handle's messages."""
+    for adapter in list(adapters):
+        adapter.lend(handle)

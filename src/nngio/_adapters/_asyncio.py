@@ -121,6 +121,9 @@ class AsyncioAdapter(Adapter):
             del loop.close
         super().close()
 
+    def running(self) -> bool:
+        return self.loop.is_running()
+
     def resume(self, finished: list[AsyncOperation]) -> None:
         for position, operation in enumerate(finished, 1):
             assert isinstance(operation, AsyncioOperation)

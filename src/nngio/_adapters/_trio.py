@@ -58,6 +58,9 @@ class TrioAdapter(Adapter):
             trio.lowlevel.notify_closing(self.fd)
         super().close()
 
+    def running(self) -> bool:
+        return True  # until the system task ends, and that closes it
+
     def resume(self, finished: list[AsyncOperation]) -> None:
         for operation in finished:
             assert isinstance(operation, TrioOperation)

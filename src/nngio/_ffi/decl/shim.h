@@ -44,6 +44,7 @@ int nngio_handle_close(nngio_handle *h);
 void nngio_handle_free(nngio_handle *h);
 uint32_t nngio_handle_id(nngio_handle *h);
 uint32_t nngio_handle_parked(nngio_handle *h);
+uint32_t nngio_handle_on_loops(nngio_handle *h);
 
 nngio_op *nngio_op_new(int slice_ms);
 void nngio_op_free(nngio_op *op);
@@ -68,6 +69,7 @@ int nngio_begin_close(nngio_op *op, nngio_handle *h);
 int nngio_op_abort(nngio_op *op, int code);
 void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);
+bool nngio_op_receives_on(nngio_op *op, nngio_handle *h);
 uint64_t nngio_op_tag(nngio_op *op);
 
 nngio_queue *nngio_queue_new(void);

@@ -182,6 +182,15 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 			return (rv);
 		}
 	}
+#ifdef NNGIO_HAVE_nng_aio_set_expire
+	if (ms == 0) {
+		ms = 1; // since it has this function, NNG takes 0 for "until the survey ends"
+	}
+#endif
+	if (op->queue != NULL) {
+		op->on_loop = true;
+		atomic_fetch_add(&h->on_loops, 1);
+	}
 	op_pending(op);
 	op_receive(op, ms, false);
 	handle_leave(h);

@@ -240,6 +240,12 @@ nngio_handle_parked(nngio_handle *h)
 	return (atomic_load(&h->parked_count));
 }
 
+uint32_t
+nngio_handle_on_loops(nngio_handle *h)
+{
+	return (atomic_load(&h->on_loops));
+}
+
 // Keeps a message for the handle's next receive.  A receive that NNG has already would not look here:
 // the oldest one is aborted, and its callback picks the message up.  It is aborted under the lock that
 // its callback takes to leave the list, so it can't have become another operation meanwhile.

@@ -35,6 +35,7 @@ struct nngio_handle {
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
 	atomic_uint     parked_count;
+	atomic_uint     on_loops; // receives that an event loop is to resume
 	pthread_mutex_t lock; // of the fields below and of the pending list's links
 	parked         *parked_first, *parked_last;
 	nngio_op       *pending_first, *pending_last; // receives that NNG has
@@ -56,6 +57,7 @@ struct nngio_op {
 	nng_aio      *inline_aio; // no callback: finishes on the thread that completes it
 	parked       *spare;     // so that parking never needs memory
 	bool          inlined;   // the pending send is on inline_aio
+	bool          on_loop;   // counted in the handle's on_loops
 	bool          dropped;   // on its queue, and its owner is gone
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	bool          listed;    // in the handle's list of pending receives; under the lock
@@ -97,6 +99,7 @@ void op_keep(nngio_op *op, nng_msg *msg);
 void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
 void op_pending(nngio_op *op);
+void op_off_loop(nngio_op *op);
 bool inline_done(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);

@@ -78,6 +78,7 @@ int           nngio_handle_close(nngio_handle *h);
 void          nngio_handle_free(nngio_handle *h);
 uint32_t      nngio_handle_id(nngio_handle *h);
 uint32_t      nngio_handle_parked(nngio_handle *h);
+uint32_t      nngio_handle_on_loops(nngio_handle *h);
 
 // operation.c
 nngio_op *nngio_op_new(int slice_ms);
@@ -110,6 +111,7 @@ int  nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
 int  nngio_op_abort(nngio_op *op, int code);
 void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);
+bool nngio_op_receives_on(nngio_op *op, nngio_handle *h);
 uint64_t nngio_op_tag(nngio_op *op);
 
 // queue.c

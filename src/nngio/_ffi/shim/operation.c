@@ -327,6 +327,23 @@ op_callback(void *arg)
 	}
 }
 
+// The loop's receive has been seen to, or given up.  Called by the loop's thread.
+void
+op_off_loop(nngio_op *op)
+{
+	if (op->on_loop) {
+		op->on_loop = false;
+		atomic_fetch_sub(&op->handle->on_loops, 1);
+	}
+}
+
+// Whether a loop's receive on this handle is still to be seen to.
+bool
+nngio_op_receives_on(nngio_op *op, nngio_handle *h)
+{
+	return (op->on_loop && op->handle == h);
+}
+
 bool
 nngio_op_busy(nngio_op *op)
 {

@@ -168,6 +168,7 @@ nngio_op_abort(nngio_op *op, int code)
 void
 nngio_op_settle(nngio_op *op)
 {
+	op_off_loop(op);
 	if (atomic_exchange(&op->state, OP_DONE) == OP_WAITED) {
 		word_wake(&op->state);
 	}

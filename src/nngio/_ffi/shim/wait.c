@@ -4,6 +4,8 @@
 
 #include "internal.h"
 
+#define LOOK_MS 50
+
 int
 inline_finish(nngio_op *op)
 {
@@ -37,8 +39,8 @@ inline_wait(nngio_op *op)
 
 // Returns the result, or NNGIO_AGAIN when a signal came or the operation's slice of time is over: the
 // caller lets Python run its signal handlers, and calls again.
-int
-nngio_wait(nngio_op *op)
+static int
+wait_for(nngio_op *op, int look_ms)
 {
 	if (op->inlined) {
 		return (inline_wait(op));
@@ -52,11 +54,25 @@ nngio_wait(nngio_op *op)
 			stay_if_exiting();
 			return (op->result);
 		}
+		if (op->kind == NNGIO_RECV && atomic_load(&op->handle->on_loops) != 0) {
+			// A loop that does not run may hold what this waits for: let Python look, now and then.
+			if (word_wait(&op->state, OP_WAITED, look_ms)) {
+				continue;
+			}
+			stay_if_exiting();
+			return (NNGIO_AGAIN);
+		}
 		if (!word_wait(&op->state, OP_WAITED, op->slice_ms)) {
 			stay_if_exiting();
 			return (NNGIO_AGAIN);
 		}
 	}
+}
+
+int
+nngio_wait(nngio_op *op)
+{
+	return (wait_for(op, LOOK_MS));
 }
 
 int
@@ -77,7 +93,7 @@ int
 nngio_recv(nngio_op *op, nngio_handle *h, int ms)
 {
 	int rv = nngio_begin_recv(op, h, ms);
-	return (rv == NNGIO_PENDING ? nngio_wait(op) : rv);
+	return (rv == NNGIO_PENDING ? wait_for(op, 0) : rv);
 }
 
 // Cancels a pending operation and waits until NNG has let go of it, which takes no longer than a thread
@@ -113,6 +129,7 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 	if (nngio_op_busy(op)) {
 		nngio_cancel(op);
 	}
+	op_off_loop(op);
 	if (op->kind == NNGIO_RECV) {
 		nng_msg *msg = op->msg;
 		op->msg      = NULL;
