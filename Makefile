@@ -11,7 +11,7 @@ ARGS   ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
-PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 # All that the extension is made from. Its build keeps every part that has not changed (nng_src/README.md).
 SOURCES := pyproject.toml setup.py build_ffi.py $(wildcard nng_src/*.py nng_src/*.toml nng_src/patches/*.patch) \

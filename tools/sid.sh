@@ -14,9 +14,8 @@ root=$folder/root
 tree=/nngio
 
 packages=(
-    ca-certificates gcc libc6-dev make                # to build
-    libnng-dev pkgconf python3 python3-dev python3-venv
-    nng-utils nanomsg-utils                           # to test
+    ca-certificates gcc libc6-dev libnng-dev make pkgconf python3 python3-dev python3-venv # to build
+    git nanomsg-utils nng-utils                                                            # to test
 )
 
 die() {
@@ -113,6 +112,7 @@ copy_tree() {
         # A file that was removed and not yet committed is still listed.
         git -c safe.directory="$PWD" ls-files -co --exclude-standard -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
             tar --null -T - -cf - | tar -C "$root$tree" --no-same-owner -xf -
+        in_sid git init -q -b main "$tree" # some tests ask git what belongs to the project
     else
         tar --exclude=./build --exclude=./.venv --exclude=./dist --exclude='*.so' --exclude=__pycache__ -cf - . |
             tar -C "$root$tree" --no-same-owner -xf -

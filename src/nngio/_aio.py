@@ -153,10 +153,10 @@ class Aio:
     # Called by sockets and contexts.
 
     def _send(self, handle: Any) -> None:
-        message = self._message
+        self._check_idle("send_aio")
+        message = self.get_msg()
         if message is None:
             raise InvalidArgument("this aio has no message to send: call set_msg first")
-        self._check_idle("send_aio")
         self._start(lib.nngio_submit_send, handle, message._to_send(), self._ms)
 
     def _recv(self, handle: Any) -> None:

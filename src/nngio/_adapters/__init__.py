@@ -4,11 +4,12 @@ One `Adapter` for each running loop, made at the first awaitable call and ended 
 C and watches the queue's descriptor; when that is readable, `drain` takes a batch of finished operations and resumes their
 tasks. The verbs (`_channel_async.py`) know nothing of asyncio or trio; what they need of a loop is in `_adapter.py`.
 
-`current()` finds the adapter of the loop that runs the caller. trio is looked at only if the program has imported it.
+`current()` finds the adapter of the loop that runs the caller. asyncio and trio are looked at only if the program has
+imported them.
 """
 
 import sys
-from asyncio import _get_running_loop
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,16 +26,30 @@ def current() -> "Adapter":
         from nngio._adapters import _trio
 
         return _trio.current()
-    loop = _get_running_loop()
+    loop = _running_loop()
     if loop is None:
         raise RuntimeError("no event loop is running here: an awaitable call needs asyncio or trio; `recv`, `send` do without")
     try:
-        adapter: Adapter = loop._nngio  # type: ignore[attr-defined]  # set by the adapter when it is made
+        adapter: Adapter = loop._nngio  # set by the adapter when it is made
     except AttributeError:
         from nngio._adapters._asyncio import AsyncioAdapter
 
         return AsyncioAdapter(loop)
     return adapter
+
+
+def _first_look() -> Any:
+    """asyncio's running loop: none before the program has imported asyncio, whose own function is called from then on."""
+    global _running_loop
+    if "asyncio" not in sys.modules:
+        return None
+    from asyncio import _get_running_loop  # pyright: ignore[reportPrivateUsage]  # get_running_loop raises, which is slow
+
+    _running_loop = _get_running_loop
+    return _running_loop()
+
+
+_running_loop: Callable[[], Any] = _first_look
 
 
 def _in_trio() -> bool:

@@ -12,6 +12,7 @@ the process ends.
 import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -47,8 +48,10 @@ def _after_fork_in_child() -> None:
 
 
 def _close_all() -> None:
+    deadline = time.monotonic() + EXIT_SECONDS
     for socket in list(open_sockets):
-        socket.close()
+        if time.monotonic() < deadline:
+            socket.close()
 
 
 def _at_exit() -> None:
@@ -59,8 +62,12 @@ def _at_exit() -> None:
         stop()
     # Closing a websocket waits for its peer, so many of them take a while: they get a thread, and a limit.
     closer = threading.Thread(target=_close_all, name="nngio-exit", daemon=True)
-    closer.start()
-    closer.join(EXIT_SECONDS)
+    try:
+        closer.start()
+    except RuntimeError:  # Python 3.12 starts no thread any more at this point
+        _close_all()
+    else:
+        closer.join(EXIT_SECONDS)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
