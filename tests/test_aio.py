@@ -134,7 +134,7 @@ def test_a_message_that_was_sent_elsewhere_is_refused(pair: tuple[nngio.Pair0, n
     left.send_aio(first)
     first.wait()
     assert first.result() == 0
-    with pytest.raises(nngio.BadState, match="was sent"):
+    with pytest.raises(nngio.InvalidArgument, match="set_msg"):
         left.send_aio(second)
     assert not second.busy
     assert second.get_msg() is None
@@ -316,7 +316,6 @@ def test_an_exception_in_a_callback_goes_to_the_unraisable_hook_and_stops_nothin
         assert report.exc_type is type(error)
         assert report.exc_traceback is not None
         assert report.object is callback
-        assert "nngio" in report.err_msg
         aio.wait()
         assert aio.result() == 0
         assert right.recv(timeout=SECONDS) == b"hello"

@@ -5,9 +5,14 @@ NNG's thread finishes it in C: message and result go into the operation, the ope
 drains it, takes it out of `pending` and calls `_finish`: the operation is settled first, so that the callback may submit
 anew, and `wait` goes by the Python side (`pending`, `_running`), so that it ends after the callback and not before.
 Without a callback, `wait` sleeps in C and nothing else is involved.
+
+The lock of an aio makes each of its methods one step for other threads: the message is taken off once, a submission that is
+refused changes nothing, and an operation isn't aborted while it becomes the next one. `callbacks.finished` is taken inside
+it, never the other way round; `wait` and the callback thread don't take it.
 """
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,20 +35,21 @@ class Aio:
     one after the other, so one that takes long holds up the others. In it the aio may be used again, `wait` may not be
     called. What it raises goes to `sys.unraisablehook`. Without a callback, `wait()` makes the operation synchronous.
 
-    An aio does one operation at a time: starting another raises `BadState`. An aio that is dropped while it is busy without a
-    callback is canceled; a message that it had received waits for the next receive.
+    An aio does one operation at a time: starting another raises `BadState`. An aio without a callback that is dropped before
+    you know that it has finished is canceled; a message that it had received by then waits for the next receive.
 
     `result()` and `get_msg()` tell what became of it. After a send that failed, for whatever reason, the message is yours
     again: `get_msg()` returns the very object that was sent, to be sent once more on the same or another socket. Each method
     may be called on any thread. NNG: `nng_aio_alloc`.
     """
 
-    __slots__ = ("__weakref__", "_callback", "_message", "_ms", "_op", "_running", "_tag")
+    __slots__ = ("__weakref__", "_callback", "_lock", "_message", "_ms", "_op", "_running", "_tag")
 
     def __init__(self, callback: "Callable[[Aio], object] | None" = None) -> None:
         if callback is not None and not callable(callback):
             raise TypeError(f"the callback must be callable with the Aio as its argument, not {type(callback).__name__}")
         self._callback = callback
+        self._lock = threading.RLock()
         self._message: Message | None = None
         self._ms = DEFAULT_MS
         self._running = False
@@ -61,24 +67,26 @@ class Aio:
         """
         if message is not None and not isinstance(message, Message):
             raise TypeError(f"an aio carries a Message, not {type(message).__name__}: set_msg(Message(data))")
-        self._check_idle("set_msg")
-        self._message = message
-        lib.nngio_op_drop(self._op)
+        with self._lock:
+            self._check_idle("set_msg")
+            self._message = message
+            lib.nngio_op_drop(self._op)
 
     def get_msg(self) -> Message | None:
         """The message on the aio, or None: what a receive has brought, or what a send has not sent.
 
         None after a send that succeeded. Raises `BadState` while the aio is busy. NNG: `nng_aio_get_msg`.
         """
-        self._check_idle("get_msg")
-        if self._op.body != NULL:
-            # The message is on the aio before it leaves the operation: whatever interrupts this finds it here again.
-            message = Message._empty()
-            self._message = message
-            lib.nngio_op_take(self._op, message._box)
-        elif self._message is not None and self._message._box.msg == NULL:
-            self._message = None
-        return self._message
+        with self._lock:
+            self._check_idle("get_msg")
+            if self._op.body != NULL:
+                # The message is on the aio before it leaves the operation: whatever interrupts this finds it here again.
+                message = Message._empty()
+                self._message = message
+                lib.nngio_op_take(self._op, message._box)
+            elif self._message is not None and self._message._box.msg == NULL:
+                self._message = None
+            return self._message
 
     def set_timeout(self, timeout: Timeout) -> None:
         """Set the time that each later operation has, in seconds; None for ever, 0 now or never.
@@ -92,23 +100,24 @@ class Aio:
 
         Raises `BadState` while the aio is busy. NNG: `nng_aio_result`.
         """
-        self._check_idle("result")
-        code: int = self._op.result
-        return code
+        with self._lock:
+            self._check_idle("result")
+            code: int = self._op.result
+            return code
 
     def check(self) -> None:
         """Raise the operation's error, if it failed; the error carries the message that was not sent."""
-        code = self.result()
-        if code:
-            raise NNGError.from_code(code, message=self.get_msg())
+        with self._lock:
+            code = self.result()
+            if code:
+                raise NNGError.from_code(code, message=self.get_msg())
 
     @property
     def busy(self) -> bool:
         """Whether an operation is pending or its callback has not returned. NNG: `nng_aio_busy`."""
         if self._callback is not None:
             return self._running or self._tag in callbacks.pending
-        pending: bool = lib.nngio_op_busy(self._op)
-        return pending
+        return not self._look()
 
     # What C calls with the aio.
 
@@ -123,6 +132,7 @@ class Aio:
         if self._callback is None:
             while lib.nngio_wait(self._op) == AGAIN:
                 pass
+            self._look()
             return
         with callbacks.finished:
             while self.busy:
@@ -138,31 +148,37 @@ class Aio:
 
     def abort(self, error: int | type[NNGError]) -> None:
         """Ask for the pending operation to end with this code, or this class's. Otherwise as `cancel`. NNG: `nng_aio_abort`."""
+        if not isinstance(error, int) and not (isinstance(error, type) and issubclass(error, NNGError)):
+            raise TypeError(f"an operation is aborted with a code, a number, or with the class of an error, not with {error!r}")
         code = error if isinstance(error, int) else error._code
         if code <= 0:
             raise ValueError(f"an operation is aborted with one of NNG's error codes, a positive number, not {error!r}")
-        check(lib.nngio_op_abort(self._op, code))
+        with self._lock:
+            check(lib.nngio_op_abort(self._op, code))
 
     def sleep(self, duration: float) -> None:
         """Start a sleep of so many seconds; the result is 0 afterwards, or `TimedOut` if the timeout is shorter.
 
         NNG: `nng_sleep_aio`.
         """
-        self._start(lib.nngio_submit_sleep, milliseconds(duration), self._ms)
+        with self._lock:
+            self._start(lib.nngio_submit_sleep, milliseconds(duration), self._ms)
 
     # Called by sockets and contexts.
 
     def _send(self, handle: Any) -> None:
-        self._check_idle("send_aio")
-        message = self.get_msg()
-        if message is None:
-            raise InvalidArgument("this aio has no message to send: call set_msg first")
-        self._start(lib.nngio_submit_send, handle, message._to_send(), self._ms)
+        with self._lock:
+            self._check_idle("send_aio")
+            message = self.get_msg()
+            if message is None:
+                raise InvalidArgument("this aio has no message to send: call set_msg first")
+            self._start(lib.nngio_submit_send, handle, message._to_send(), self._ms)
 
     def _recv(self, handle: Any) -> None:
-        self._check_idle("recv_aio")
-        self._message = None
-        self._start(lib.nngio_submit_recv, handle, self._ms)
+        with self._lock:
+            self._check_idle("recv_aio")
+            self._message = None
+            self._start(lib.nngio_submit_recv, handle, self._ms)
 
     def _start(self, submit: Any, *arguments: Any) -> None:
         if self._callback is None:
@@ -188,9 +204,20 @@ class Aio:
             self._running = False
             callbacks.finished.notify_all()
 
+    def _look(self) -> bool:
+        """Whether it is idle. If so, the caller knows now that a receive has finished: its message is his, to take or to drop."""
+        with self._lock:
+            idle = not lib.nngio_op_busy(self._op)
+            if idle:
+                self._op.kind = 0
+            return idle
+
     def _check_idle(self, what: str) -> None:
-        if lib.nngio_op_busy(self._op):
+        if not self._look():
             raise BadState(f"{what}: {_BUSY}")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an Aio can't be copied or pickled: it is one operation, of this process")
 
     def __repr__(self) -> str:
         return f"<nngio.Aio {'busy' if self.busy else 'idle'}>"

@@ -49,7 +49,7 @@ class Socket(Channel, HasOptions):
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
         # What a raw socket sends and receives goes through queues without a state that could be lost.
-        flags = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
+        flags = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
         handle = ffi.gc(
             lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code),
             lib.nngio_handle_free,

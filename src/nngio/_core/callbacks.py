@@ -72,8 +72,7 @@ def _run() -> None:
         for i in range(lib.nngio_queue_drain(_queue, ops, BATCH)):
             if _stopping:
                 return
-            who = pending[lib.nngio_op_tag(ops[i])]
-            who._finish()
+            pending[lib.nngio_op_tag(ops[i])]._finish()
 
 
 def call(callback: Callable[[Any], object], argument: Any) -> None:
@@ -83,25 +82,7 @@ def call(callback: Callable[[Any], object], argument: Any) -> None:
     except SystemExit as exit:
         _exit_program(exit)
     except BaseException as error:
-        _unraisable(error, callback)
-
-
-class _Unraisable:
-    """The argument of `sys.unraisablehook`."""
-
-    def __init__(self, error: BaseException, source: object) -> None:
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
-        self.err_msg = "Exception ignored in an nngio callback"
-        self.object = source
-
-
-def _unraisable(error: BaseException, source: object) -> None:
-    try:
-        sys.unraisablehook(_Unraisable(error, source))  # type: ignore[arg-type]  # the real type can't be made
-    except BaseException as broken:
-        sys.__unraisablehook__(_Unraisable(broken, sys.unraisablehook))  # type: ignore[arg-type]
+        lib.nngio_report_unraisable(ffi.cast("void *", id(error)), ffi.cast("void *", id(callback)))
 
 
 def _exit_program(exit: SystemExit) -> None:

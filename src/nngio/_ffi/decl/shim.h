@@ -11,6 +11,7 @@
 #define NNGIO_INLINE_SEND ...
 #define NNGIO_SEND_RESTARTS ...
 #define NNGIO_SEND_NEEDS_ONE ...
+#define NNGIO_RAW ...
 
 typedef struct nngio_box {
     nng_msg *msg;
@@ -31,6 +32,7 @@ bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_exit_begins(void);
 bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_report_unraisable(void *exception, void *source);
 
 nngio_box *nngio_box_new(void);
 int nngio_box_fill(nngio_box *box, const void *data, size_t len);

@@ -84,11 +84,8 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 	nng_aio *aio = NULL;
 	int      rv;
 
-	op->header_len = nng_msg_header_len(msg);
-	if (op->header_len != 0) {
-		memcpy(op->header, nng_msg_header(msg), op->header_len);
-	}
-	if ((rv = op_send_allowed(h)) != 0) {
+	op_set_header(op, h, msg);
+	if ((rv = op_send_allowed(h)) != 0 || (rv = message_make_room(&msg)) != 0) {
 		op_sent(op, msg);
 		return (rv);
 	}
@@ -114,6 +111,32 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 	return (NNGIO_PENDING);
 }
 
+// The answer to a call that never began: what the operation still holds of the call before is not this
+// one's.  A forked child frees nothing.
+static int
+refused(nngio_op *op, int rv)
+{
+	if (rv == NNGIO_FORKED) {
+		op->msg = NULL;
+	}
+	nngio_op_drop(op);
+	return (rv);
+}
+
+static nng_msg *
+copy_of(const void *data, size_t len)
+{
+	nng_msg *msg;
+
+	if (nng_msg_alloc(&msg, len) != 0) {
+		return (NULL);
+	}
+	if (len != 0) {
+		memcpy(nng_msg_body(msg), data, len);
+	}
+	return (msg);
+}
+
 // Sends a copy of `len` bytes.  On failure the operation keeps the message: nngio_op_take fetches it.
 // `ms`: -1 for ever, 0 now or never, NNG_DURATION_DEFAULT the handle's own.
 int
@@ -123,13 +146,15 @@ nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, in
 	int      rv;
 
 	if ((rv = handle_enter(h)) != 0) {
+		refused(op, rv);
+		if (rv != NNGIO_FORKED && (msg = copy_of(data, len)) != NULL) {
+			op_keep(op, msg);
+		}
 		return (rv);
 	}
-	if ((rv = op_begin(op, h, NNGIO_SEND)) == 0 && (rv = nng_msg_alloc(&msg, len)) == 0) {
-		if (len != 0) {
-			memcpy(nng_msg_body(msg), data, len);
-		}
-		rv = begin_send(op, h, msg, ms);
+	if ((rv = op_begin(op, h, NNGIO_SEND)) == 0) {
+		msg = copy_of(data, len);
+		rv  = msg != NULL ? begin_send(op, h, msg, ms) : NNG_ENOMEM;
 	}
 	handle_leave(h);
 	return (rv);
@@ -142,14 +167,17 @@ nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 	int rv;
 
 	if ((rv = handle_enter(h)) != 0) {
-		return (rv);
+		return (refused(op, rv));
 	}
 	if ((rv = op_begin(op, h, NNGIO_SEND)) == 0) {
-		nng_msg *msg = box->msg;
-		box->msg     = NULL;
-		op->box      = box;
-		box_hold(box);
-		rv = begin_send(op, h, msg, ms);
+		nng_msg *msg = box_take(box);
+		if (msg != NULL) {
+			op->box = box;
+			box_hold(box);
+			rv = begin_send(op, h, msg, ms);
+		} else {
+			rv = NNG_ESTATE;
+		}
 	}
 	handle_leave(h);
 	return (rv);
@@ -164,7 +192,7 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 	int      rv;
 
 	if ((rv = handle_enter(h)) != 0) {
-		return (rv);
+		return (refused(op, rv));
 	}
 	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
 		handle_leave(h);

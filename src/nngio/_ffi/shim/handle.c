@@ -51,13 +51,24 @@ handle_enter(nngio_handle *h)
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
 	}
-	atomic_fetch_add(&h->inside, 1);
-	if (atomic_load(&h->closed) != 0) {
-		atomic_fetch_sub(&h->inside, 1);
+	if (!handle_try_enter(h)) {
 		stay_if_exiting();
 		return (NNG_ECLOSED);
 	}
 	return (0);
+}
+
+// The same for any thread, NNG's included, and for aborts: what an abort in progress refers to is gone
+// when NNG has closed the handle, and closing ends the operation anyway.
+bool
+handle_try_enter(nngio_handle *h)
+{
+	atomic_fetch_add(&h->inside, 1);
+	if (atomic_load(&h->closed) != 0) {
+		atomic_fetch_sub(&h->inside, 1);
+		return (false);
+	}
+	return (true);
 }
 
 void
@@ -272,8 +283,11 @@ handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg)
 	atomic_fetch_add(&h->parked_count, 1);
 	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
 		if (!r->redeliver && r->aborted == 0) {
-			r->redeliver = true;
-			nng_aio_abort(r->aio, NNG_ECANCELED);
+			if (handle_try_enter(h)) {
+				r->redeliver = true;
+				nng_aio_abort(r->aio, NNG_ECANCELED);
+				handle_leave(h);
+			}
 			break;
 		}
 	}

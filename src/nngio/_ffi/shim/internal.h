@@ -19,6 +19,9 @@ enum op_state {
 	OP_QUEUED  = 5, // the result stands, and the operation is on its queue
 };
 
+// Aborts a sleep with what the owner sees as NNG_ETIMEDOUT.
+#define NNGIO_SLEEP_ABORTED (-1)
+
 // A message that a receive was given after its caller had gone.
 typedef struct parked {
 	nng_msg       *msg;
@@ -63,6 +66,7 @@ struct nngio_op {
 	bool          listed;    // in the handle's list of pending receives; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock for a receive
 	int           ms;        // the timeout as submitted, in case it is submitted again
+	int           slept;     // the result of a sleep that goes on to its end
 	nng_time      deadline;  // the same as a time, when `ms` is positive
 	uint32_t      dialer;
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
@@ -82,6 +86,7 @@ void              restore_signals(const void *old);
 
 // handle.c
 int  handle_enter(nngio_handle *h);
+bool handle_try_enter(nngio_handle *h);
 void handle_leave(nngio_handle *h);
 void handle_hold(nngio_handle *h);
 void handle_rele(nngio_handle *h);
@@ -96,6 +101,7 @@ void op_receive(nngio_op *op, int ms, bool resubmitted);
 void op_complete(nngio_op *op, int result);
 void op_recycle(nngio_op *op);
 void op_keep(nngio_op *op, nng_msg *msg);
+void op_set_header(nngio_op *op, nngio_handle *h, nng_msg *msg);
 void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
 void op_pending(nngio_op *op);
@@ -104,8 +110,12 @@ bool inline_done(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
 int  op_send_allowed(nngio_handle *h);
-void box_hold(nngio_box *box);
-void box_rele(nngio_box *box);
+
+// message.c
+void     box_hold(nngio_box *box);
+void     box_rele(nngio_box *box);
+nng_msg *box_take(nngio_box *box);
+int      message_make_room(nng_msg **msg);
 
 // queue.c
 void queue_hold(nngio_queue *q);

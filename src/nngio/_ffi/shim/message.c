@@ -32,6 +32,41 @@ box_rele(nngio_box *box)
 	}
 }
 
+// Empties the box.  NULL when another thread was faster.
+nng_msg *
+box_take(nngio_box *box)
+{
+	return (__atomic_exchange_n(&box->msg, NULL, __ATOMIC_ACQ_REL));
+}
+
+#define ROOM 32
+
+// For an inproc peer NNG moves a message's header in front of its body.  A new message has room for 32
+// bytes there.  A longer header, which only a raw socket sends, makes NNG write behind the end of the
+// body (1.5.2) or over its beginning (1.12), so its message is copied to one that has the room.
+int
+message_make_room(nng_msg **msg)
+{
+	nng_msg *roomy;
+	size_t   len = nng_msg_len(*msg);
+	size_t   header = nng_msg_header_len(*msg);
+	int      rv;
+
+	if (header <= ROOM) {
+		return (0);
+	}
+	if ((rv = nng_msg_alloc(&roomy, header + len)) != 0) {
+		return (rv);
+	}
+	nng_msg_trim(roomy, header);
+	memcpy(nng_msg_body(roomy), nng_msg_body(*msg), len);
+	nng_msg_header_append(roomy, nng_msg_header(*msg), header);
+	nng_msg_set_pipe(roomy, nng_msg_get_pipe(*msg));
+	nng_msg_free(*msg);
+	*msg = roomy;
+	return (0);
+}
+
 // Replaces the box's message by a new one of `len` zero bytes.
 int
 nngio_box_alloc(nngio_box *box, size_t len)

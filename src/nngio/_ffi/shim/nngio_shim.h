@@ -34,6 +34,7 @@ enum nngio_flags {
 	NNGIO_INLINE_SEND    = 16, // a send that is accepted at once leaves the aio empty on return
 	NNGIO_SEND_RESTARTS  = 32, // a send begins anew: replies to the one before are stale
 	NNGIO_SEND_NEEDS_ONE = 64, // a send answers the message received last
+	NNGIO_RAW            = 128, // a message is sent with the header it has
 };
 
 typedef struct nngio_box    nngio_box;
@@ -63,6 +64,7 @@ void nngio_exit_begins(void);
 
 // python.c
 bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_report_unraisable(void *exception, void *source);
 
 // message.c
 nngio_box *nngio_box_new(void);

@@ -11,6 +11,7 @@
 // pooled: a callback that has handed one over may still be returning through it.
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -104,6 +105,20 @@ op_keep(nngio_op *op, nng_msg *msg)
 	op->msg  = msg;
 	op->body = nng_msg_body(msg);
 	op->len  = nng_msg_len(msg);
+}
+
+// What a protocol without a header of its own would send in front of the body: a header that the message
+// was received with elsewhere.  It is noted, for the message to be given back with it.
+void
+op_set_header(nngio_op *op, nngio_handle *h, nng_msg *msg)
+{
+	op->header_len = nng_msg_header_len(msg);
+	if (op->header_len != 0) {
+		memcpy(op->header, nng_msg_header(msg), op->header_len);
+		if ((h->flags & NNGIO_RAW) == 0) {
+			nng_msg_header_clear(msg);
+		}
+	}
 }
 
 // The end of a send: `msg` is what came back of it, or NULL.  The protocol may have cleared or replaced
@@ -295,7 +310,8 @@ finish_recv(nngio_op *op)
 			nng_time now = nng_clock();
 			ms           = op->deadline > now ? (int) (op->deadline - now) : 0;
 		}
-		if ((result = handle_enter(h)) == 0) {
+		result = NNG_ECLOSED;
+		if (handle_try_enter(h)) {
 			// The operation may be over, and with it its hold on the handle, before this is.
 			handle_hold(h);
 			op_receive(op, ms, true);
@@ -305,6 +321,20 @@ finish_recv(nngio_op *op)
 		}
 	}
 	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
+}
+
+// See nngio_submit_sleep.
+static void
+finish_sleep(nngio_op *op)
+{
+	int rv = nng_aio_result(op->aio);
+
+	if (rv == NNG_ETIMEDOUT) {
+		rv = op->slept;
+	} else if (rv == NNGIO_SLEEP_ABORTED) {
+		rv = NNG_ETIMEDOUT;
+	}
+	op_complete(op, rv);
 }
 
 // The callback of every aio, on a thread of NNG's: its task threads', or that of the pipe which
@@ -322,7 +352,7 @@ op_callback(void *arg)
 		finish_recv(op);
 		break;
 	default:
-		op_complete(op, nng_aio_result(op->aio)); // a sleep
+		finish_sleep(op);
 		break;
 	}
 }
@@ -385,6 +415,12 @@ nngio_op_free(nngio_op *op)
 		return;
 	}
 	if (!nngio_op_busy(op)) {
+		if (op->kind == NNGIO_RECV && op->queue == NULL && op->msg != NULL) {
+			// It had finished, and nobody had looked: as if it had been canceled in that moment.
+			nng_msg *msg = op->msg;
+			op->msg      = NULL;
+			handle_park(op->handle, op, msg);
+		}
 		op_recycle(op);
 	}
 }

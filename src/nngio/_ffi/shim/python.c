@@ -1,4 +1,4 @@
-// The one thing that only Python's own API can do.
+// What only Python's own API can do.
 
 #include <Python.h>
 #include <stdbool.h>
@@ -15,4 +15,16 @@ nngio_raise_in_thread(unsigned long thread, void *exception)
 
 	PyGILState_Release(state);
 	return (found);
+}
+
+// Hands an exception that nobody can catch to sys.unraisablehook; `source` is the object that raised it.  A
+// hook that fails is reported too, and nothing is raised here.
+void
+nngio_report_unraisable(void *exception, void *source)
+{
+	PyGILState_STATE state = PyGILState_Ensure();
+
+	PyErr_SetObject((PyObject *) Py_TYPE((PyObject *) exception), exception);
+	PyErr_WriteUnraisable(source);
+	PyGILState_Release(state);
 }

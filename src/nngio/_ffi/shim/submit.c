@@ -1,7 +1,5 @@
 // Operations whose result is not waited for in the call: it goes to a queue, or nngio_wait fetches it.
 
-#include <string.h>
-
 #include "internal.h"
 
 // From idle or done to pending; false when the operation is pending already.
@@ -58,13 +56,15 @@ nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 		op_complete(op, rv); // the message has not left its box
 		return (0);
 	}
+	if ((msg = box_take(box)) == NULL) {
+		op_complete(op, NNG_ESTATE);
+		handle_leave(h);
+		return (0);
+	}
 	box_hold(box);
 	op->box        = box;
-	msg            = box->msg;
-	box->msg       = NULL;
-	op->header_len = nng_msg_header_len(msg);
-	memcpy(op->header, nng_msg_header(msg), op->header_len);
-	if ((rv = op_send_allowed(h)) != 0) {
+	op_set_header(op, h, msg);
+	if ((rv = op_send_allowed(h)) != 0 || (rv = message_make_room(&msg)) != 0) {
 		op_sent(op, msg);
 		op_complete(op, rv);
 	} else {
@@ -104,7 +104,9 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 	return (0);
 }
 
-// Finishes after `sleep_ms`, or with NNG_ETIMEDOUT after a shorter `ms`: nng_sleep_aio.
+// Finishes after `sleep_ms`, or with NNG_ETIMEDOUT after a shorter `ms`: nng_sleep_aio.  An aio that has
+// slept to the end once would report every later timeout as a success, in all releases of NNG.  So NNG
+// is always told of a timeout that is shorter than the sleep, and op_callback puts the result right.
 int
 nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
 {
@@ -117,8 +119,15 @@ nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
 	op->kind    = NNGIO_SLEEP;
 	op->result  = 0;
 	op->aborted = 0;
-	nng_aio_set_timeout(op->aio, ms);
-	nng_sleep_aio(sleep_ms, op->aio);
+	op->slept   = 0;
+	if (ms >= 0 && ms < sleep_ms) {
+		op->slept = NNG_ETIMEDOUT;
+		sleep_ms  = ms;
+	} else if (sleep_ms == INT32_MAX) {
+		sleep_ms--;
+	}
+	nng_aio_set_timeout(op->aio, sleep_ms);
+	nng_sleep_aio(sleep_ms + 1, op->aio);
 	return (0);
 }
 
@@ -138,14 +147,16 @@ nngio_op_abort(nngio_op *op, int code)
 	case NNGIO_RECV:
 		pthread_mutex_lock(&op->handle->lock);
 		op->aborted = code;
-		if (op->listed) {
+		if (op->listed && handle_try_enter(op->handle)) {
 			nng_aio_abort(op->aio, code);
+			handle_leave(op->handle);
 		}
 		pthread_mutex_unlock(&op->handle->lock);
 		break;
 	case NNGIO_SEND:
-		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0) {
+		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0 && handle_try_enter(op->handle)) {
 			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, code);
+			handle_leave(op->handle);
 		}
 		break;
 	case NNGIO_CLOSE:
@@ -156,8 +167,8 @@ nngio_op_abort(nngio_op *op, int code)
 		nng_dialer_close(d);
 		break;
 	}
-	default:
-		nng_aio_abort(op->aio, code);
+	default: // a sleep, whose timeout means something else
+		nng_aio_abort(op->aio, code == NNG_ETIMEDOUT ? NNGIO_SLEEP_ABORTED : code);
 		break;
 	}
 	return (0);
