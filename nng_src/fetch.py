@@ -219,9 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Unpack the C sources of nngio beside this file.",
         epilog="NNGIO_APT_DIR stands in for /etc/apt, NNGIO_OFFLINE=1 forbids downloads.",
     )
-    parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, []], metavar="name", help="nng or mbedtls; both if none is given"
-    )
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="name", help="nng or mbedtls; both if none is given")
     parser.add_argument("--list", action="store_true", help="print what is pinned and where it may come from, and stop")
     options = parser.parse_args(arguments)
     finder = Finder.from_environment()

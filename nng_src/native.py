@@ -243,6 +243,4 @@ def _run(command: Sequence[str], log: Path, tree: Tree) -> None:
         fix = f"if the source is sound, remove {log.parent} and try again; the whole output is in {log}"
     errors = [line for line in text.splitlines() if re.search(r"\berror\b|CMake Error", line, re.IGNORECASE)]
     tail = text.splitlines()[-25:]
-    raise SourceError(
-        "\n".join([*errors[:5], *tail, f"{TITLES[tree.name]} {tree.version} did not compile. To fix it: {fix}"])
-    )
+    raise SourceError("\n".join([*errors[:5], *tail, f"{TITLES[tree.name]} {tree.version} did not compile. To fix it: {fix}"]))

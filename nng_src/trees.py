@@ -37,9 +37,7 @@ def given_tree(name: str, path: Path, build: Path) -> Tree:
         try:
             top = _unpack_given(path, target)
         except ArchiveError as error:
-            raise SourceError(
-                f"{variable}={path}: {error}; give a folder, or a whole .tar.gz, .tar.bz2 or .tar.xz"
-            ) from error
+            raise SourceError(f"{variable}={path}: {error}; give a folder, or a whole .tar.gz, .tar.bz2 or .tar.xz") from error
         tree = Tree(name, _named_version(name, top), target, "given source")
     else:
         raise SourceError(f"{variable}={path}: there is no such file or folder; give {TITLES[name]}'s source, or unset it")

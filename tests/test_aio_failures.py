@@ -8,6 +8,7 @@ with its body and its header, and a second send of it that arrives.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -27,18 +28,23 @@ HEADER = bytes.fromhex("80000001")
 # How sends fail.
 
 
+def _context(stack: ExitStack, socket: Any) -> Any:
+    """A context, closed before its socket at the end of the test."""
+    return stack.enter_context(stack.enter_context(socket).context())
+
+
 def _canceled(aio: Aio, stack: ExitStack) -> None:
     stack.enter_context(nngio.Push0()).send_aio(aio)
     aio.cancel()
 
 
 def _canceled_on_a_context(aio: Aio, stack: ExitStack) -> None:
-    stack.enter_context(stack.enter_context(nngio.Req0()).context()).send_aio(aio)
+    _context(stack, nngio.Req0()).send_aio(aio)
     aio.cancel()
 
 
 def _replaced_by_another_request(aio: Aio, stack: ExitStack) -> None:
-    context = stack.enter_context(stack.enter_context(nngio.Req0()).context())
+    context = _context(stack, nngio.Req0())
     context.send_aio(aio)
     other = Aio()
     other.set_msg(Message(b"another request"))
@@ -64,13 +70,13 @@ def _socket_is_closed(aio: Aio, _: ExitStack) -> None:
 
 
 def _context_was_closed(aio: Aio, stack: ExitStack) -> None:
-    with stack.enter_context(stack.enter_context(nngio.Req0()).context()) as context:
+    with _context(stack, nngio.Req0()) as context:
         pass
     context.send_aio(aio)
 
 
 def _context_is_closed(aio: Aio, stack: ExitStack) -> None:
-    with stack.enter_context(stack.enter_context(nngio.Req0()).context()) as context:
+    with _context(stack, nngio.Req0()) as context:
         context.send_aio(aio)
 
 
@@ -92,7 +98,7 @@ def _too_large(aio: Aio, stack: ExitStack) -> None:
 
 
 def _too_large_for_a_context(aio: Aio, stack: ExitStack) -> None:
-    stack.enter_context(stack.enter_context(nngio.Req0()).context()).send_aio(aio)
+    _context(stack, nngio.Req0()).send_aio(aio)
     aio.abort(nngio.MessageTooLarge)
 
 
@@ -105,7 +111,7 @@ def _raw_socket_can_only_receive(aio: Aio, stack: ExitStack) -> None:
 
 
 def _context_can_only_receive(aio: Aio, stack: ExitStack) -> None:
-    Sender.send_aio(stack.enter_context(stack.enter_context(nngio.Sub0()).context()), aio)  # type: ignore[arg-type]
+    Sender.send_aio(_context(stack, nngio.Sub0()), aio)  # type: ignore[arg-type]
 
 
 def _nothing_to_reply_to(aio: Aio, stack: ExitStack) -> None:
@@ -113,11 +119,11 @@ def _nothing_to_reply_to(aio: Aio, stack: ExitStack) -> None:
 
 
 def _no_request_on_the_context(aio: Aio, stack: ExitStack) -> None:
-    stack.enter_context(stack.enter_context(nngio.Rep0()).context()).send_aio(aio)
+    _context(stack, nngio.Rep0()).send_aio(aio)
 
 
 def _no_survey_on_the_context(aio: Aio, stack: ExitStack) -> None:
-    stack.enter_context(stack.enter_context(nngio.Respondent0()).context()).send_aio(aio)
+    _context(stack, nngio.Respondent0()).send_aio(aio)
 
 
 def _aios_time_is_up(aio: Aio, stack: ExitStack) -> None:
@@ -132,7 +138,7 @@ def _no_time_at_all(aio: Aio, stack: ExitStack) -> None:
 
 def _no_time_at_all_on_a_context(aio: Aio, stack: ExitStack) -> None:
     aio.set_timeout(0)
-    stack.enter_context(stack.enter_context(nngio.Req0()).context()).send_aio(aio)
+    _context(stack, nngio.Req0()).send_aio(aio)
 
 
 def _sockets_time_is_up(aio: Aio, stack: ExitStack) -> None:
@@ -140,7 +146,7 @@ def _sockets_time_is_up(aio: Aio, stack: ExitStack) -> None:
 
 
 def _contexts_time_is_up(aio: Aio, stack: ExitStack) -> None:
-    context = stack.enter_context(stack.enter_context(nngio.Req0()).context())
+    context = _context(stack, nngio.Req0())
     context.send_timeout = 0.01
     context.send_aio(aio)
 
@@ -312,7 +318,7 @@ def test_a_callback_retries_until_the_message_is_accepted(address: Address) -> N
 @pytest.mark.parametrize("size", [0, 1, 4096, 1024 * 1024])
 def test_a_request_given_back_has_its_own_header_again(size: int, stack: ExitStack) -> None:
     """The protocol writes its number into the header of a request; a failed send restores what was there, or nothing."""
-    context = stack.enter_context(stack.enter_context(nngio.Req0()).context())
+    context = _context(stack, nngio.Req0())
     for header in (b"", b"mine", bytes(range(64))):
         message = Message(size=size)
         message.header = header

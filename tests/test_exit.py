@@ -2,9 +2,7 @@
 
 import re
 import signal
-import subprocess
-import sys
-import time
+import textwrap
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -202,7 +200,7 @@ def slow(aio):
     time.sleep(0.005 * (int(number) % 4))
     len(sys.modules)
 
-silent = [Pull0() for _ in range(20)]
+silent = [Pull0() for _ in range(5)]
 for socket in silent:
     socket.recv_aio(Aio(lambda aio: print("a callback after the end")))
 sleeping = Aio(lambda aio: print("a callback after the end"))
@@ -235,3 +233,248 @@ def test_os_exit_ends_the_process_at_once() -> None:
     in_callback = CALLBACKS + "Aio(lambda aio: os._exit(int(code))).sleep(0); time.sleep(10)"
     numbers = [(str(i), str(CODES[i % len(CODES)])) for i in range(RUNS)]
     check_all(run_all([((in_main, in_callback)[i % 2], numbers[i]) for i in range(RUNS)]))
+
+
+# The callback that ends the program, and what the main thread does meanwhile: waits in a call of ours, sleeps, waits for
+# a lock that nobody releases, has ended but for a thread of its own, computes.
+SYS_EXIT = """
+import threading
+import nngio
+from nngio import *
+
+number, code = sys.argv[1:]
+
+def leave(aio):
+    main_ends()
+    sys.exit(int(code))
+
+socket = Pair0(listen="tcp://127.0.0.1:0")
+aio = Aio(leave)
+aio.sleep(0.01)
+match int(number) % 10:
+    case 0 | 1 | 2:
+        socket.recv()
+    case 3:
+        socket.send(Message(b"x"))
+    case 4:
+        Pair0().dial(f"tcp://127.0.0.1:{__import__('socket').create_server(('127.0.0.1', 0)).getsockname()[1]}")
+    case 5 | 6:
+        while True:
+            len(sys.modules)
+    case 7:
+        time.sleep(30)
+    case 8:
+        lock = threading.Lock(); lock.acquire(); lock.acquire()
+    case 9:
+        threading.Thread(target=socket.recv).start()
+"""
+
+
+@pytest.mark.timeout(90)
+def test_sys_exit_in_a_callback_ends_the_program_with_that_code() -> None:
+    """Wherever the main thread is: its code, within a second, silently."""
+    check_all(runs(SYS_EXIT))
+
+
+def test_sys_exit_in_a_callback_unwinds_the_main_thread() -> None:
+    """`finally` clauses and exit handlers of a main thread that waits in a call of ours run, and it sees SystemExit."""
+    program = """
+    import atexit
+    import nngio
+    atexit.register(print, "handler")
+    with nngio.Pair0(listen="inproc://x") as socket:
+        nngio.Aio(lambda aio: sys.exit(5)).sleep(0.01)
+        try:
+            socket.recv()
+        except SystemExit as exit:
+            print("code", exit.code)
+            raise
+        finally:
+            print("finally", socket.closed)
+    """
+    run(textwrap.dedent(program)).check(5, out="code 5\nfinally False\nhandler\n")
+
+
+def test_sys_exit_with_a_text_in_a_callback_prints_it() -> None:
+    """As in the main thread: the text on standard error, and exit code 1."""
+    run(textwrap.dedent("""
+    import nngio
+    nngio.Aio(lambda aio: sys.exit("so long")).sleep(0)
+    nngio.Pair0().recv()
+    """)).check(1, err="so long\n")
+
+
+# The callback calls sys.exit while, or just after, the main program has come to its end.
+SYS_EXIT_AT_EXIT = """
+import nngio
+from nngio import *
+
+number, code = sys.argv[1:]
+
+def leave(aio):
+    time.sleep(int(number) % 20 / 1000)
+    sys.exit(int(code))
+
+aio = Aio(leave)
+aio.sleep(0)
+time.sleep(int(number) % 7 / 1000)
+main_ends()
+"""
+
+
+@pytest.mark.timeout(60)
+def test_sys_exit_in_a_callback_while_the_program_exits_is_silent() -> None:
+    """A program that comes to its end in that moment: its own code, 0, or the callback's, and not a word."""
+    for i, end in enumerate(runs(SYS_EXIT_AT_EXIT)):
+        end.check(end.code, exit_seconds=SOON)
+        assert end.code in (0, CODES[i % len(CODES)]), f"another exit code: {end}"
+
+
+RAISING = """
+import nngio
+from nngio import *
+
+number, code = sys.argv[1:]
+socket = Pair0(listen="inproc://x")
+running = __import__("threading").Event()
+
+def fail(aio):
+    running.set()
+    time.sleep(int(number) % 10 / 1000)
+    raise RuntimeError("from a callback")
+
+aios = [Aio(fail) for _ in range(3)]
+for aio in aios:
+    socket.recv_aio(aio)
+late = Aio(fail)
+late.sleep(0)
+if int(number) % 2:
+    running.wait()
+main_ends()
+sys.exit(int(code))
+"""
+REPORT = re.compile(
+    r"(Exception ignored in: <function fail at 0x\w+>\nTraceback \(most recent call last\):\n(  .*\n)+RuntimeError: from a callback\n)?"
+)
+
+
+@pytest.mark.timeout(60)
+def test_a_callback_that_raises_at_exit_is_reported_once_or_not_at_all() -> None:
+    """Pending callbacks don't run any more; the one that runs is reported as ever; the exit code stands."""
+    for i, end in enumerate(runs(RAISING)):
+        end.check(CODES[i % len(CODES)], err=None, exit_seconds=SOON)
+        assert REPORT.fullmatch(end.err), f"more than the report of one callback: {end}"
+
+
+LEFT_BY_AN_EXCEPTION = """
+import threading
+import nngio
+from nngio import *
+
+number, code = sys.argv[1:]
+with Rep0(listen="tcp://127.0.0.1:0") as rep, Req0(dial=rep.listeners[0].url) as req, req.context() as context:
+    threading.Thread(target=rep.recv_msg, daemon=True).start()
+    context.recv_aio(Aio(lambda aio: None))
+    context.send(b"question")
+    main_ends()
+    raise KeyError("the program's own")
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_with_block_left_by_an_exception_adds_nothing_to_it() -> None:
+    """The exception's own traceback, and exit code 1. A thread that waited in recv is told that the socket is closed."""
+    for end in runs(LEFT_BY_AN_EXCEPTION):
+        end.check(1, err=None, exit_seconds=SOON)
+        # The block closes the sockets while the program still runs, so the thread in recv may have its say.
+        reports = end.err.split("Exception in thread")
+        own = [report for report in reports if not report.endswith("nngio._core.errors.Closed: Object closed\n") and report]
+        assert len(own) == 1, f"more than its own exception: {end}"
+        assert own[0].endswith("KeyError: \"the program's own\"\n"), f"not its own exception: {end}"
+
+
+KILLED = CALLBACKS + """
+import signal
+main_ends()
+os.kill(os.getpid(), int(signal.SIGTERM if int(number) % 2 else signal.SIGINT))
+pull.recv(timeout=5) if False else time.sleep(5)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_sigterm_and_ctrl_c_end_a_program_as_they_end_any_other() -> None:
+    """SIGTERM by its default kills silently; Ctrl-C prints KeyboardInterrupt's traceback, and the exit code is the signal's."""
+    for i, end in enumerate(runs(KILLED)):
+        if i % 2:
+            end.check(-signal.SIGTERM, exit_seconds=SOON)
+        else:
+            end.check(-signal.SIGINT, err=None, exit_seconds=SOON)
+            assert end.err.startswith("Traceback (most recent call last):\n"), f"more than a traceback: {end}"
+            assert end.err.endswith("KeyboardInterrupt\n"), f"more than a traceback: {end}"
+            assert end.err.count("Traceback") == 1, f"more than a traceback: {end}"
+
+
+def test_an_exit_handler_that_closes_a_socket_and_joins_its_thread_ends() -> None:
+    """Also one that runs after ours, because it was registered before nngio was imported."""
+    run(textwrap.dedent("""
+    import atexit, threading
+    def stop():
+        socket.close()
+        thread.join()
+        print("stopped")
+    atexit.register(stop)
+    import nngio
+    socket = nngio.Pair0(listen="inproc://x")
+    def serve():
+        try:
+            while True:
+                socket.recv()
+        except nngio.Closed:
+            pass
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    main_ends()
+    """), timeout=5).check(out="stopped\n", exit_seconds=SOON)
+
+
+def test_an_exit_handler_may_use_sockets() -> None:
+    """One that was registered after the import runs before ours: everything works. One from before finds sockets closed."""
+    run(textwrap.dedent("""
+    import atexit
+    def late():
+        try:
+            socket.send(b"x")
+        except nngio.Closed:
+            print("closed")
+    atexit.register(late)
+    import nngio
+    def early():
+        with nngio.Rep0(listen="inproc://x") as rep, nngio.Req0(dial="inproc://x") as req:
+            req.send(b"question")
+            rep.send(rep.recv_msg())
+            print(req.recv())
+    atexit.register(early)
+    socket = nngio.Pair0()
+    main_ends()
+    """)).check(out="b'question'\nclosed\n", exit_seconds=SOON)
+
+
+def test_a_slow_callback_does_not_hold_up_the_exit() -> None:
+    """A callback that would run for long is left alone after a moment."""
+    run(textwrap.dedent("""
+    import nngio, threading
+    running = threading.Event()
+    nngio.Aio(lambda aio: (running.set(), time.sleep(60))).sleep(0)
+    running.wait()
+    main_ends()
+    """)).check(exit_seconds=SOON)
+
+
+def test_many_open_websockets_do_not_hold_up_the_exit() -> None:
+    """Closing a websocket waits for its peer; closing many of them at exit takes no longer than allowed."""
+    run(textwrap.dedent("""
+    from nngio import *
+    listening = [Pair0(listen="ws://127.0.0.1:0/x") for _ in range(20)]
+    dialing = [Pair0(dial=socket.listeners[0].url) for socket in listening]
+    main_ends()
+    """)).check(exit_seconds=SOON)

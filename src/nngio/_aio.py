@@ -31,8 +31,8 @@ _tags = itertools.count(1)
 class Aio:
     """An asynchronous operation: a send, a receive or a sleep, its message, its timeout and its result.
 
-    `Aio(callback)` calls `callback(aio)` each time an operation has finished, on a thread of the library's own; callbacks run
-    one after the other, so one that takes long holds up the others. In it the aio may be used again, `wait` may not be
+    `Aio(callback)` calls `callback(aio)` each time an operation has finished, on a thread of the library's own; callbacks
+    run one after the other, so one that takes long holds up the others. In it the aio may be used again, `wait` may not be
     called. What it raises goes to `sys.unraisablehook`. Without a callback, `wait()` makes the operation synchronous.
 
     An aio does one operation at a time: starting another raises `BadState`. An aio without a callback that is dropped before
@@ -124,8 +124,8 @@ class Aio:
     def wait(self) -> None:
         """Wait until the aio is not busy: the operation has finished, and its callback has returned.
 
-        Ctrl-C interrupts the wait, and leaves the operation as it is. Raises `BadState` in a callback, where it could wait for
-        itself. NNG: `nng_aio_wait`.
+        Ctrl-C interrupts the wait, and leaves the operation as it is. Raises `BadState` in a callback, where it could wait
+        for itself. NNG: `nng_aio_wait`.
         """
         if callbacks.on_callback_thread():
             raise BadState("wait() in a callback waits for the thread that it runs on; look at the result in the callback instead")
@@ -147,7 +147,8 @@ class Aio:
         self.abort(lib.NNG_ECANCELED)
 
     def abort(self, error: int | type[NNGError]) -> None:
-        """Ask for the pending operation to end with this code, or this class's. Otherwise as `cancel`. NNG: `nng_aio_abort`."""
+        """Ask for the pending operation to end with this code, or this class's. Otherwise as `cancel`. NNG:
+        `nng_aio_abort`."""
         if not isinstance(error, int) and not (isinstance(error, type) and issubclass(error, NNGError)):
             raise TypeError(f"an operation is aborted with a code, a number, or with the class of an error, not with {error!r}")
         code = error if isinstance(error, int) else error._code
@@ -205,7 +206,8 @@ class Aio:
             callbacks.finished.notify_all()
 
     def _look(self) -> bool:
-        """Whether it is idle. If so, the caller knows now that a receive has finished: its message is his, to take or to drop."""
+        """Whether it is idle. If so, the caller knows now that a receive has finished: its message is his, to take or to
+        drop."""
         with self._lock:
             idle = not lib.nngio_op_busy(self._op)
             if idle:

@@ -55,8 +55,7 @@ class Sender(AsyncSender, Channel):
             elif isinstance(data, Message):
                 code = lib.nngio_send_box(op, self._handle, data._to_send(), ms)
             else:
-                pointer, length = as_bytes_like(data)
-                code = lib.nngio_send(op, self._handle, pointer, length, ms)
+                code = lib.nngio_send(op, self._handle, *as_bytes_like(data), ms)  # no variable: a traceback would pin data
             while code == AGAIN:
                 code = lib.nngio_wait(op)
         except BaseException:
@@ -81,9 +80,9 @@ class Sender(AsyncSender, Channel):
     def send_aio(self, aio: "Aio") -> None:
         """Start sending the aio's message, and return at once; the aio tells the outcome.
 
-        Takes over the message that `aio.set_msg` put there. When the aio is done and its result is not 0, `aio.get_msg()` has
-        the message again. Raises `BadState` when the aio is busy, `InvalidArgument` when it has no message; all other errors
-        are the aio's result. Thread-safe. NNG: `nng_send_aio`, `nng_ctx_send`.
+        Takes over the message that `aio.set_msg` put there. When the aio is done and its result is not 0, `aio.get_msg()`
+        has the message again. Raises `BadState` when the aio is busy, `InvalidArgument` when it has no message; all other
+        errors are the aio's result. Thread-safe. NNG: `nng_send_aio`, `nng_ctx_send`.
         """
         aio._send(self._handle)
 
@@ -150,7 +149,8 @@ class Receiver(AsyncReceiver, Channel):
     def recv_into(self, buffer: "Buffer", *, timeout: Timeout = DEFAULT) -> int:
         """Receive one message into `buffer`, a writable buffer of bytes, and return the number of bytes.
 
-        Raises `ValueError` when the message is longer than the buffer: it is kept, and the next receive gets it. Otherwise as
+        Raises `ValueError` when the message is longer than the buffer: it is kept, and the next receive gets it. Otherwise
+        as
         `recv`.
         """
         view = memoryview(buffer)
@@ -175,9 +175,11 @@ class Receiver(AsyncReceiver, Channel):
                 ffi.memmove(ffi.from_buffer(view), op.body, length)
         except BaseException:
             lib.nngio_abandon(op, NULL)
+            view.release()  # or the traceback would pin the buffer
             raise
         op.kind = 0
         if code:
+            view.release()
             raise NNGError.from_code(code)
         local.op = op
         return length
@@ -192,8 +194,8 @@ class Receiver(AsyncReceiver, Channel):
     def recv_aio(self, aio: "Aio") -> None:
         """Start receiving a message, and return at once; the aio tells the outcome.
 
-        When the aio is done and its result is 0, `aio.get_msg()` has the message. Raises `BadState` when the aio is busy; all
-        other errors are the aio's result. Thread-safe. NNG: `nng_recv_aio`, `nng_ctx_recv`.
+        When the aio is done and its result is 0, `aio.get_msg()` has the message. Raises `BadState` when the aio is busy;
+        all other errors are the aio's result. Thread-safe. NNG: `nng_recv_aio`, `nng_ctx_recv`.
         """
         aio._recv(self._handle)
 

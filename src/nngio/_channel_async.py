@@ -1,9 +1,9 @@
 """The awaitable verbs. Each is the synchronous one of the same name without the `a`, on whichever event loop runs.
 
-All follow one pattern, for the sake of what can interrupt them: begin the operation in one call into C; await it, if that left it
-pending; read the result; hand the operation back. Any exception on the way ends in `abandon`, which leaves nothing undecided. Once
-the operation's `kind` is 0, a message is the caller's and not the operation's any more; between that store and the return nothing
-can be raised. See `_adapters/_adapter.py`.
+All follow one pattern, for the sake of what can interrupt them: begin the operation in one call into C; await it, if that
+left it pending; read the result; hand the operation back. Any exception on the way ends in `abandon`, which leaves nothing
+undecided. Once the operation's `kind` is 0, a message is the caller's and not the operation's any more; between that store
+and the return nothing can be raised. See `_adapters/_adapter.py`.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,9 @@ from nngio._core.library import NULL, ffi, lib
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self
+    from typing import Self
+
+    from typing_extensions import Buffer
 
 __all__ = ["AsyncChannel", "AsyncReceiver", "AsyncSender", "send_error"]
 
@@ -49,8 +51,8 @@ class AsyncChannel:
     async def aclose(self) -> None:
         """Close it. The awaitable `close`, on asyncio and trio: the loop goes on while pipes are torn down.
 
-        Calls that wait on it end with `Closed`. Closing it again does nothing. Cancellation doesn't stop it: the cancellation is raised
-        when it is closed.
+        Calls that wait on it end with `Closed`. Closing it again does nothing. Cancellation doesn't stop it: the
+        cancellation is raised when it is closed.
         """
         if library.forked:
             return
@@ -78,8 +80,9 @@ class AsyncSender:
     async def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> None:
         """Send one message, and return when NNG has accepted it. The awaitable `send`, on asyncio and trio.
 
-        Cancellation: a message that NNG had not accepted is yours again, and one that it had is on its way; a `Message` tells which,
-        because it is empty when it was sent. A send that ends at once doesn't wait for other tasks, but lets them run every so often.
+        Cancellation: a message that NNG had not accepted is yours again, and one that it had is on its way; a `Message`
+        tells which, because it is empty when it was sent. A send that ends at once doesn't wait for other tasks, but lets
+        them run every so often.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
         adapter = current()
@@ -93,8 +96,7 @@ class AsyncSender:
             elif isinstance(data, Message):
                 code = lib.nngio_begin_send_box(c, self._handle, data._to_send(), ms)
             else:
-                pointer, length = as_bytes_like(data)
-                code = lib.nngio_begin_send(c, self._handle, pointer, length, ms)
+                code = lib.nngio_begin_send(c, self._handle, *as_bytes_like(data), ms)  # no variable: a traceback would pin data
             if code == PENDING:
                 await operation
                 code = c.result
@@ -116,8 +118,9 @@ class AsyncReceiver:
     async def arecv(self, *, timeout: Timeout = DEFAULT) -> bytes:
         """Receive one message and return its body. The awaitable `recv`, on asyncio and trio.
 
-        Cancellation: a message that has arrived by then is kept, and the next receive on this socket or context gets it, whoever calls
-        it and from wherever. A receive that ends at once doesn't wait for other tasks, but lets them run every so often.
+        Cancellation: a message that has arrived by then is kept, and the next receive on this socket or context gets it,
+        whoever calls it and from wherever. A receive that ends at once doesn't wait for other tasks, but lets them run every
+        so often.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
         adapter = current()

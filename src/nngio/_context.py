@@ -19,8 +19,8 @@ __all__ = ["Context"]
 class Context(Channel, HasOptions):
     """A protocol's state of its own over a socket's pipes: one request or survey at a time, beside those of other contexts.
 
-    `socket.context()` makes it. It ends with `close()`, with its `with` block, or with the socket. Contexts are cheap: a server
-    takes one for each request that it works on at the same time. Thread-safe. NNG: `nng_ctx`.
+    `socket.context()` makes it. It ends with `close()`, with its `with` block, or with the socket. Contexts are cheap: a
+    server takes one for each request that it works on at the same time. Thread-safe. NNG: `nng_ctx`.
     """
 
     _option_kind = "ctx"

@@ -39,9 +39,10 @@ class Dialer(Endpoint):
     def start(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect.
 
-        With `block`, return when the first connection stands; raise `ConnectionRefused` and the like when it can't be made, and
-        `TimedOut` after `timeout` seconds: the dialer is closed then, because it would go on trying. Without `block`, return at
-        once and go on trying for as long as the dialer lives. Ctrl-C interrupts the call and closes the dialer.
+        With `block`, return when the first connection stands; raise `ConnectionRefused` and the like when it can't be made,
+        and
+        `TimedOut` after `timeout` seconds: the dialer is closed then, because it would go on trying. Without `block`, return
+        at once and go on trying for as long as the dialer lives. Ctrl-C interrupts the call and closes the dialer.
 
         NNG: `nng_dialer_start`; the timeout is nngio's own.
         """

@@ -75,4 +75,3 @@ class Endpoint(HasOptions):
             raise ForkedError()
         if self._started:
             raise BadState(f"this {type(self).__name__.lower()} was started before")
-

@@ -49,8 +49,7 @@ def as_bytes_like(data: "Buffer") -> tuple[Any, int]:
         view = memoryview(data)
     except TypeError:
         raise TypeError(
-            f"a message is bytes, or another object with a buffer (bytearray, memoryview, array, ...), "
-            f"not {type(data).__name__}"
+            f"a message is bytes, or another object with a buffer (bytearray, memoryview, array, ...), not {type(data).__name__}"
         ) from None
     if not view.c_contiguous:
         copy = view.tobytes()
@@ -79,8 +78,7 @@ class Message:
         self._buffer: weakref.ref[Any] | None = None
         self._box = _new_box()
         if size is None:
-            pointer, length = as_bytes_like(b"" if data is None else data)
-            check(lib.nngio_box_fill(self._box, pointer, length))
+            check(lib.nngio_box_fill(self._box, *as_bytes_like(b"" if data is None else data)))
             return
         if data is not None:
             raise TypeError("give data or size, not both: the size of data is its own")

@@ -166,8 +166,8 @@ class Pair0(_Both, Socket):
 class Pair1(_Both, _Hops, Socket):
     """One peer, both ways, through devices if need be. NNG: `nng_pair1_open`.
 
-    `poly=True` admits many peers: a message goes to the pipe that it names (`Message.pipe`), or to the first. NNG discourages it
-    and drops what it can't send at once.
+    `poly=True` admits many peers: a message goes to the pipe that it names (`Message.pipe`), or to the first. NNG
+    discourages it and drops what it can't send at once.
     """
 
     _open, _open_raw = "nng_pair1_open", "nng_pair1_open_raw"
@@ -201,7 +201,8 @@ class Bus0(_Both, Socket):
 
 
 class Pub0(_Sends, Socket):
-    """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG: `nng_pub0_open`."""
+    """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG:
+    `nng_pub0_open`."""
 
     _open, _open_raw = "nng_pub0_open", "nng_pub0_open_raw"
     _flags = TRY_SEND | KEEP_SEND
@@ -287,5 +288,3 @@ class Respondent0(_Both, _Hops, Socket):
     def context(self) -> RespondentContext:
         """A context, for a survey beside others. NNG: `nng_ctx_open`."""
         return RespondentContext(self)
-
-

@@ -49,7 +49,9 @@ class Socket(Channel, HasOptions):
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
         # What a raw socket sends and receives goes through queues without a state that could be lost.
-        flags = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
+        flags = (
+            lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
+        )
         handle = ffi.gc(
             lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code),
             lib.nngio_handle_free,
@@ -145,8 +147,8 @@ class Socket(Channel, HasOptions):
         """Connect to a peer that listens at a URL, and return the dialer, which reconnects by itself from then on.
 
         `block` waits for the first connection, at most `timeout` seconds, and raises `ConnectionRefused`, `TimedOut`, ...
-        Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `options` are
-        the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
+        Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `options`
+        are the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
         """
         dialer = Dialer(self, url)
         try:

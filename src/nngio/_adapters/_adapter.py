@@ -15,12 +15,12 @@ a message that had arrived for the next receive: after it, nothing is undecided.
 then; it is `stale` until `drain` has seen it, and only then used again.
 
 Fairness. A call that finishes at once doesn't give way to other tasks, so each one takes from `budget`; at 0, or after half
-a millisecond, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the rest
-of the loop either.
+a millisecond, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the
+rest of the loop either.
 
-Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are given.
-So a receive elsewhere that finds nothing lets such loops `lend`: their receives on that socket are abandoned, and begun anew when
-the loop runs again.
+Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are
+given. So a receive elsewhere that finds nothing lets such loops `lend`: their receives on that socket are abandoned, and
+begun anew when the loop runs again.
 
 An adapter and its operations belong to their loop's thread. Only `abandon`, and with it `give`, may be called elsewhere: by
 the garbage collector, when it closes a coroutine whose loop is gone.
@@ -132,10 +132,11 @@ class Adapter(ABC):
     def drain(self) -> None:
         """Take a batch of finished operations from the queue, and resume their tasks."""
         self.new_turn()
-        finished = []
+        finished: list[AsyncOperation] = []
         with self._lock:
             count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
-            for tag in ffi.unpack(self._tags, count):
+            tags: list[int] = ffi.unpack(self._tags, count)
+            for tag in tags:
                 operation = self.operations[tag]
                 if operation.stale:
                     operation.stale = False

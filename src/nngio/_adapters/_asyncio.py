@@ -2,13 +2,13 @@
 
 An operation is its own future. A task that awaits it is given the operation itself, with the attributes that tasks look for
 in a future; the task leaves its wakeup function there, and `resume` calls that directly, in the callback that found the
-descriptor readable. A real future would put the wakeup on the loop's list, for one more round of the loop and one more look at
-the selector for each message.
+descriptor readable. A real future would put the wakeup on the loop's list, for one more round of the loop and one more look
+at the selector for each message.
 
 Cancellation. `Task.cancel` calls `cancel()` here: if the operation is not ready, the task is woken in the loop's next round,
-and `result()` raises the CancelledError in it; the verb then abandons the operation. If it is ready, `cancel()` says no, and the
-task raises the CancelledError by itself when it is woken, which ends in `abandon` too: either way the cancellation is raised,
-and a message that had arrived goes back.
+and `result()` raises the CancelledError in it; the verb then abandons the operation. If it is ready, `cancel()` says no, and
+the task raises the CancelledError by itself when it is woken, which ends in `abandon` too: either way the cancellation is
+raised, and a message that had arrived goes back.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class AsyncioOperation(AsyncOperation):
         self._wakeup = wakeup
         self._context = context
 
-    def remove_done_callback(self, wakeup: Callable[[Any], object]) -> int:
+    def remove_done_callback(self, _wakeup: Callable[[Any], object]) -> int:
         self._wakeup = None
         return 1
 

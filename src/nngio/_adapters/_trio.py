@@ -1,8 +1,8 @@
 """trio: one adapter for each run, fed by a system task.
 
-Cancellation goes by trio's own protocol. `abort` cancels the operation in C and learns the outcome at once: if NNG let go of it,
-the abort has succeeded and trio raises Cancelled; if it had finished, the abort has failed, the system task will resume the task
-with the result, and trio raises Cancelled at the next checkpoint.
+Cancellation goes by trio's own protocol. `abort` cancels the operation in C and learns the outcome at once: if NNG let go of
+it, the abort has succeeded and trio raises Cancelled; if it had finished, the abort has failed, the system task will resume
+the task with the result, and trio raises Cancelled at the next checkpoint.
 """
 
 from collections.abc import Awaitable, Generator
@@ -32,7 +32,7 @@ class TrioOperation(AsyncOperation):
         self.task = trio.lowlevel.current_task()
         return trio.lowlevel.wait_task_rescheduled(self._abort).__await__()
 
-    def _abort(self, raise_cancel: object) -> Abort:
+    def _abort(self, _raise_cancel: object) -> Abort:
         if self.ready or lib.nngio_cancel(self.c) != lib.NNG_ECANCELED:
             return Abort.FAILED
         self.task = None

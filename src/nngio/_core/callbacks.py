@@ -79,28 +79,28 @@ def call(callback: Callable[[Any], object], argument: Any) -> None:
     """Run a user's callback, and let nothing of it through."""
     try:
         callback(argument)
-    except SystemExit as exit:
-        _exit_program(exit)
+    except SystemExit as request:
+        _exit_program(request)
     except BaseException as error:
         lib.nngio_report_unraisable(ffi.cast("void *", id(error)), ffi.cast("void *", id(callback)))
 
 
-def _exit_program(exit: SystemExit) -> None:
+def _exit_program(request: SystemExit) -> None:
     """Raise SystemExit in the main thread; end the process when that thread doesn't get to it."""
     delivered = threading.Event()
 
     class ExitFromCallback(SystemExit):
         def __init__(self) -> None:
             delivered.set()
-            super().__init__(exit.code)
+            super().__init__(request.code)
 
     ExitFromCallback.__name__ = ExitFromCallback.__qualname__ = "SystemExit"
     main = threading.main_thread().ident
-    if main is not None and lib.nngio_raise_in_thread(main, ffi.cast("void *", id(ExitFromCallback))):
-        if delivered.wait(GRACE_SECONDS):
-            _kept.append(ExitFromCallback)
-            return
-    _end_process(exit.code)
+    raised = main is not None and lib.nngio_raise_in_thread(main, ffi.cast("void *", id(ExitFromCallback)))
+    if raised and delivered.wait(GRACE_SECONDS):
+        _kept.append(ExitFromCallback)
+        return
+    _end_process(request.code)
 
 
 _kept: list[type] = []

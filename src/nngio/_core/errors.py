@@ -271,5 +271,3 @@ def check(code: int) -> None:
 
 
 CLASSES: dict[str, type[NNGError]] = {cls.__name__: cls for cls in (*_classes.values(), ForkedError)}
-
-__all__ = ["CLASSES", "NNGError", "check", "describe", *CLASSES]

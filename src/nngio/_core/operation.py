@@ -49,7 +49,8 @@ def new_operation(slice_ms: int | None = None) -> Operation:
 
 
 def dial(dialer_id: int, timeout_ms: int) -> int:
-    """Start a dialer, wait for its first connection, and return NNG's code; when it isn't there in time, close the dialer."""
+    """Start a dialer, wait for its first connection, and return NNG's code; when it isn't there in time, close the
+    dialer."""
     import time
 
     deadline = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000

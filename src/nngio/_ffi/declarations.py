@@ -141,7 +141,7 @@ def cdef(declarations: Iterable[Declaration], present: Container[str]) -> str:
     """Return the text for `ffi.cdef()`, with only what is present."""
     declarations = list(declarations)
     left_out = {(d.parent, d.text) for d in declarations if d.name not in present}
-    parts = []
+    parts: list[str] = []
     for declaration in declarations:
         if declaration.parent is None and declaration.name in present:
             lines = declaration.text.splitlines()

@@ -1,0 +1,395 @@
+"""A synchronous send that fails raises an error that carries the message: the same object, or a new one with the bytes.
+
+Then the two ways to be out of memory, for synchronous and asynchronous sends, which no code can fake.
+"""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import threading
+from array import array
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import nngio
+from nngio import Message, NNGError, Sender
+
+Address = Callable[[str], str]
+Send = Callable[[Any], None]
+SECONDS = 10.0
+
+BODY = bytes(range(256)) * 5
+HEADER = bytes.fromhex("80000001")
+
+
+# How sends fail: each function sends what it is given, and makes that fail.
+
+
+def _time_is_up(data: Any) -> None:
+    with nngio.Push0() as push:
+        push.send(data, timeout=0.01)
+
+
+def _no_time_at_all(data: Any) -> None:
+    with nngio.Pair0() as pair:
+        pair.send(data, timeout=0)
+
+
+def _sockets_time_is_up(data: Any) -> None:
+    with nngio.Req0(send_timeout=0.01) as req:
+        req.send(data)
+
+
+def _contexts_time_is_up(data: Any) -> None:
+    with nngio.Req0() as req, req.context() as context:
+        context.send_timeout = 0.01
+        context.send(data)
+
+
+def _raw_sockets_time_is_up(data: Any) -> None:
+    with nngio.Req0(raw=True) as req:
+        req.send(data, timeout=0.01)
+
+
+def _cannot_be_done_at_once(data: Any) -> None:
+    with nngio.Push0() as push:
+        push.try_send(data)
+
+
+def _was_closed(data: Any) -> None:
+    with nngio.Push0() as push:
+        pass
+    push.send(data)
+
+
+def _context_was_closed(data: Any) -> None:
+    with nngio.Req0() as req:
+        context = req.context()
+    context.send(data)
+
+
+def _is_closed(data: Any) -> None:
+    with nngio.Push0() as push:
+        closer = threading.Timer(0.02, push.close)  # before or during the send: the outcome is the same
+        closer.start()
+        try:
+            push.send(data)
+        finally:
+            closer.join()
+
+
+def _raw_socket_is_closed(data: Any) -> None:
+    with nngio.Req0(raw=True) as req:
+        closer = threading.Timer(0.02, req.close)
+        closer.start()
+        try:
+            req.send(data)
+        finally:
+            closer.join()
+
+
+def _can_only_receive(data: Any) -> None:
+    with nngio.Sub0() as sub:
+        Sender.send(sub, data)  # type: ignore[arg-type]
+
+
+def _context_can_only_receive(data: Any) -> None:
+    with nngio.Sub0() as sub, sub.context() as context:
+        Sender.send(context, data)  # type: ignore[arg-type]
+
+
+def _nothing_to_reply_to(data: Any) -> None:
+    with nngio.Rep0() as rep:
+        rep.send(data)
+
+
+def _no_request_on_the_context(data: Any) -> None:
+    with nngio.Rep0() as rep, rep.context() as context:
+        context.send(data)
+
+
+def _no_survey(data: Any) -> None:
+    with nngio.Respondent0() as respondent:
+        respondent.send(data)
+
+
+def _replaced_by_another_request(data: Any) -> None:
+    """Two threads send on one context until the first is pushed aside by the second."""
+    errors: list[NNGError] = []
+    with nngio.Req0() as req, req.context() as context:
+        aside = threading.Event()
+
+        def first() -> None:
+            try:
+                context.send(data)
+            except NNGError as error:
+                errors.append(error)
+                aside.set()
+
+        thread = threading.Thread(target=first)
+        thread.start()
+        while not aside.is_set():
+            with pytest.raises((nngio.TimedOut, nngio.Canceled)):
+                context.send(b"another request", timeout=0.01)
+        thread.join(SECONDS)
+    raise errors[0]
+
+
+CAUSES: list[tuple[type[NNGError], Send]] = [
+    (nngio.TimedOut, _time_is_up),
+    (nngio.TimedOut, _no_time_at_all),
+    (nngio.TimedOut, _sockets_time_is_up),
+    (nngio.TimedOut, _contexts_time_is_up),
+    (nngio.TimedOut, _raw_sockets_time_is_up),
+    (nngio.TryAgain, _cannot_be_done_at_once),
+    (nngio.Closed, _was_closed),
+    (nngio.Closed, _context_was_closed),
+    (nngio.Closed, _is_closed),
+    (nngio.Closed, _raw_socket_is_closed),
+    (nngio.NotSupported, _can_only_receive),
+    (nngio.NotSupported, _context_can_only_receive),
+    (nngio.BadState, _nothing_to_reply_to),
+    (nngio.BadState, _no_request_on_the_context),
+    (nngio.BadState, _no_survey),
+    (nngio.Canceled, _replaced_by_another_request),
+]
+_causes = pytest.mark.parametrize(("error", "send"), CAUSES, ids=lambda value: value.__name__.lstrip("_"))
+
+
+def arrives(message: Message, header: bytes, url: str) -> None:
+    """Send a message from one raw socket to another, and find its body and header there."""
+    message.header = message.header or HEADER
+    with nngio.Rep0(raw=True, listen=url) as rep, nngio.Req0(raw=True, dial=rep.listeners[0].url) as req:
+        req.send(message, timeout=SECONDS)
+        received = rep.recv_msg(timeout=SECONDS)
+        assert bytes(received) == BODY
+        assert received.header[4:] == header
+
+
+@_causes
+def test_a_failed_send_raises_with_the_very_same_message(error: type[NNGError], send: Send, address: Address) -> None:
+    """The error's message is the one that was passed, whole, and it is sent on another socket and received there."""
+    message = Message(BODY)
+    message.header = HEADER
+    with pytest.raises(error) as caught:
+        send(message)
+    assert type(caught.value) is error
+    assert caught.value.message is message
+    assert bytes(message) == BODY
+    assert message.header == HEADER
+    arrives(message, HEADER, address("tcp"))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: array("I", data)], ids=["1", "2", "3", "4"])
+@_causes
+def test_a_failed_send_of_bytes_raises_with_them_in_a_message(
+    error: type[NNGError], send: Send, kind: Callable[[bytes], Any], address: Address
+) -> None:
+    """The error's message has the bytes, unless they never got as far as a message: then they are still the caller's."""
+    with pytest.raises(error) as caught:
+        send(kind(BODY))
+    message = caught.value.message
+    if message is None:
+        assert error is nngio.Closed
+        return
+    assert bytes(message) == BODY
+    assert message.header == b""
+    arrives(message, HEADER, address("inproc"))
+
+
+def test_the_header_of_a_raw_message_must_be_the_protocols(address: Address) -> None:
+    """A raw PAIR1 refuses a message without its four bytes of header with ProtocolError, and hands it back as it was."""
+    with nngio.Pair1(raw=True, listen=address("inproc")) as left, nngio.Pair1(raw=True, dial=left.listeners[0].url) as right:
+        for header in (b"", b"two", bytes(8), b"\0\0\1\0"):
+            message = Message(BODY)
+            message.header = header
+            with pytest.raises(nngio.ProtocolError) as caught:
+                left.send(message)
+            assert caught.value.message is message
+            assert message.header == header
+        message.header = b"\0\0\0\1"
+        left.send(message)
+        received = right.recv_msg(timeout=SECONDS)
+        assert bytes(received) == BODY
+        assert received.header == b"\0\0\0\2"
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 100, 1000, 1024, 4096, 65536, 1 << 20])
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 48, 63, 64])
+def test_a_raw_header_of_any_length_leaves_the_body_as_it_is(length: int, size: int, address: Address) -> None:
+    """A raw PUSH sends header and body as one, also within the process, where NNG moves the header in front of the body."""
+    body, header = os.urandom(size), bytes(range(length))
+    with nngio.Pull0(listen=address("inproc")) as pull, nngio.Push0(raw=True, dial=pull.listeners[0].url) as push:
+        for message in (Message(body), Message(size=size), Message(body).copy()):
+            with message.body as view:
+                view[:] = body
+            message.header = header
+            push.send(message)
+            received = pull.recv_msg(timeout=SECONDS)
+            assert bytes(received) == header + body
+            received.header = header
+            push.send(received)
+            assert pull.recv(timeout=SECONDS) == header + header + body
+
+
+def test_a_header_from_elsewhere_stays_behind(address: Address) -> None:
+    """What a message was received with is not sent in front of its body by a protocol that has no header."""
+    with ExitStack() as stack:
+        left = stack.enter_context(nngio.Pair1(listen=address("inproc")))
+        right = stack.enter_context(nngio.Pair1(dial=left.listeners[0].url))
+        pull = stack.enter_context(nngio.Pull0(listen=address("inproc")))
+        push = stack.enter_context(nngio.Push0(dial=pull.listeners[0].url))
+        left.send(BODY)
+        message = right.recv_msg(timeout=SECONDS)
+        assert len(message.header) == 4
+        push.send(message)
+        assert pull.recv(timeout=SECONDS) == BODY
+        left.send(BODY)
+        aio = nngio.Aio()
+        right.recv_aio(aio)
+        aio.wait()
+        push.send_aio(aio)
+        aio.wait()
+        assert aio.result() == 0
+        assert pull.recv(timeout=SECONDS) == BODY
+
+
+# Out of memory.
+
+
+def test_a_buffer_larger_than_memory_raises_no_memory(address: Address) -> None:
+    """NNG can't allocate the message, the error has none, and the socket goes on."""
+    with nngio.Push0(listen=address("inproc")) as push, nngio.Pull0(dial=push.listeners[0].url) as pull:
+        for exponent in range(50, 38, -1):
+            try:  # half of the address space, of which nothing is touched; for the other half there is no room
+                huge = mmap.mmap(-1, 1 << exponent, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+                break
+            except (OSError, ValueError):
+                continue
+        for verb in (push.send, push.try_send, Message):
+            with pytest.raises(nngio.NoMemory) as caught:
+                verb(huge)
+            assert caught.value.message is None
+        huge.close()
+        push.send(b"small", timeout=SECONDS)
+        assert pull.recv(timeout=SECONDS) == b"small"
+
+
+def test_an_error_does_not_hold_the_buffer() -> None:
+    """While the error of a send or receive is handled, the buffer that was passed can be resized, and a released one's message sent."""
+    with nngio.Pair0(send_timeout=0.01, recv_timeout=0.01) as pair, nngio.Pair0() as other:
+        buffer, message = bytearray(b"hello"), Message(b"hello")
+        for attempt in (pair.send, pair.try_send, pair.recv_into):
+            try:
+                attempt(buffer)
+            except (nngio.TimedOut, nngio.TryAgain):
+                buffer += b"more"
+            with message.body as view:
+                try:
+                    attempt(view)
+                except (nngio.TimedOut, nngio.TryAgain):
+                    view.release()
+                    with pytest.raises(nngio.TimedOut):
+                        other.send(message, timeout=0)
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import nngio
+from nngio.lowlevel import ffi, lib
+
+how, limited_by_sanitizer = sys.argv[1], sys.argv[2] == "True"
+BODY, HEADER = bytes(range(256)), bytes.fromhex("80000001")
+
+rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
+elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
+req = nngio.Req0()
+work = []
+for _ in range(50000 if limited_by_sanitizer else 1000):
+    message = nngio.Message(BODY)
+    message.header = HEADER
+    aio = nngio.Aio()
+    aio.set_msg(message)
+    work.append((req.context(), aio, message))
+
+# NNG's table of requests grows with their number. What it grows into is not to be had: a sanitizer's allocator refuses
+# anything that large; else the address space ends here, and what is left of the heap is taken, but for small pieces.
+# (Objects of Python's own are small, and there are free places for some of each size.)
+blocks = ffi.NULL
+if not limited_by_sanitizer:
+    places = [bytes(size) for size in range(1, 512, 16) for _ in range(400)][::2]
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
+    for size in (1 << 20, 1 << 16, 1 << 12, 1 << 10):
+        while (block := lib.nng_alloc(size)) != ffi.NULL:
+            ffi.cast("void **", block)[0] = blocks
+            blocks = block
+
+failed = error = None
+remaining = iter(work)
+for context, aio, message in remaining:
+    context.send_aio(aio)
+    if not aio.busy:
+        failed = aio
+        break
+if how == "send":
+    context, aio, message = next(remaining)
+    try:
+        context.send(message, timeout=0)
+    except nngio.NNGError as raised:
+        error = raised
+
+while blocks != ffi.NULL:
+    block, blocks = blocks, ffi.cast("void **", blocks)[0]
+    lib.nng_free(block, 0)
+if not limited_by_sanitizer:
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+assert failed is not None, "it never ran out of memory"
+assert failed.result() == lib.NNG_ENOMEM, failed.result()
+assert failed.get_msg() is not None
+if how == "send":
+    assert type(error) is nngio.NoMemory, repr(error)
+    assert isinstance(error, MemoryError)
+    assert error.message is message
+    elsewhere.send(message)
+else:
+    try:
+        failed.check()
+    except nngio.NoMemory as raised:
+        assert raised.message is message
+    assert failed.get_msg() is message
+    assert bytes(message) == BODY and message.header == HEADER
+    elsewhere.send_aio(failed)
+    failed.wait()
+    failed.check()
+received = rep.recv_msg(timeout=10)
+assert bytes(received) == BODY and received.header[4:] == HEADER
+req.close()
+for _, aio, message in work:
+    aio.wait()
+    assert aio.result() in (0, lib.NNG_ECLOSED, lib.NNG_ENOMEM)
+elsewhere.close()
+rep.close()
+print("received elsewhere")
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["send", "aio"])
+def test_a_send_without_memory_gives_back_the_message(how: str) -> None:
+    """NNG's own allocation fails in the middle of a send; the message is sent elsewhere when there is memory again."""
+    sanitized = hasattr(ctypes.CDLL(None), "__asan_init")
+    environment = dict(os.environ)
+    if sanitized:
+        options = environment.get("ASAN_OPTIONS", "")
+        environment["ASAN_OPTIONS"] = f"{options}:allocator_may_return_null=1:max_allocation_size_mb=1"
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, how, str(sanitized)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("received elsewhere\n", 0), done.stderr
