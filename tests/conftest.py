@@ -43,5 +43,6 @@ def nothing_left_open() -> Iterator[None]:
         socket.close()
     assert not left, f"left open: {left}"
     # trio keeps its worker threads for ten seconds, in case that they are needed again.
-    new = [t for t in threading.enumerate() if t not in threads and not t.name.startswith(("nngio-callbacks", "Trio thread"))]
+    kept = ("nngio-callbacks", "Trio thread")
+    new = [t for t in threading.enumerate() if t not in threads and not t.name.startswith(kept)]
     assert not new, f"still running: {new}"

@@ -71,8 +71,8 @@ class Task(ABC):
         return self.outcome is not None
 
     @abstractmethod
-    def cancel(self) -> None:
-        """Ask for it to be cancelled. Does not wait."""
+    def cancel(self) -> bool | None:
+        """Ask for it to be cancelled. Does not wait. Where the library says whether it will be, this returns that."""
 
     @abstractmethod
     async def wait(self) -> Outcome:
@@ -128,8 +128,8 @@ class AsyncioTask(Task):
         except Exception as error:
             self.outcome = Outcome(error=error)
 
-    def cancel(self) -> None:
-        self.task.cancel()
+    def cancel(self) -> bool:
+        return self.task.cancel()
 
     async def wait(self) -> Outcome:
         await asyncio.wait([self.task])
@@ -163,15 +163,27 @@ class AsyncioLoop(Loop):
         self.debug = debug
 
     def run(self, main: Callable[[Tasks], Awaitable[T]]) -> T:
+        errors: list[BaseException] = []
+
+        def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            # What the loop would only log; with uvloop that includes the end of the test's time.
+            errors.append(context.get("exception") or RuntimeError(context["message"]))
+            loop.stop()
+
         async def run_all() -> T:
+            asyncio.get_running_loop().set_exception_handler(fail)
             tasks = AsyncioTasks()
             try:
                 return await main(tasks)
             finally:
                 await tasks.end()
 
-        with asyncio.Runner(debug=self.debug, loop_factory=self.factory) as runner:
-            return runner.run(run_all())
+        try:
+            with asyncio.Runner(debug=self.debug, loop_factory=self.factory) as runner:
+                return runner.run(run_all())
+        finally:
+            if errors:
+                raise errors[0]
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -231,6 +231,11 @@ def test_an_aio_is_busy_until_its_callback_has_returned(lonely: nngio.Pair0) -> 
     aio.cancel()
     assert entered.wait(SECONDS)
     assert aio.busy
+    for start in START.values():  # while its callback runs, only that may use it again
+        with pytest.raises(nngio.BadState, match="busy"):
+            start(aio, lonely)
+    with pytest.raises(nngio.BadState, match="busy"):
+        aio.set_msg(Message(b"hello"))
 
     def wait() -> None:
         aio.wait()
@@ -581,10 +586,14 @@ def test_the_default_timeout_is_the_contexts() -> None:
 
 @pytest.mark.parametrize("wrong", [-1, -0.5, float("nan"), 10**9])
 def test_a_timeout_out_of_range_is_refused(wrong: float) -> None:
-    """A negative or far too long timeout raises ValueError, and changes nothing."""
+    """A negative or far too long timeout raises ValueError, and so does a sleep, which must have an end as well."""
     aio = Aio()
     with pytest.raises(ValueError, match="timeout"):
         aio.set_timeout(wrong)
+    for endless in (wrong, float("inf"), None, nngio.DEFAULT):
+        with pytest.raises(ValueError, match="timeout|sleep"):
+            aio.sleep(endless)  # type: ignore[arg-type]
+    assert not aio.busy
     with pytest.raises(TypeError, match="timeout"):
         aio.set_timeout("soon")  # type: ignore[arg-type]
 

@@ -320,6 +320,7 @@ def test_a_second_request_tells_the_waiting_receive_that_it_was_canceled(loop: L
                 await asker.asend(b"first")
                 waiting = tasks.start(asker.arecv)
                 assert await rep.arecv(timeout=LONG) == b"first"
+                await loop.sleep(SOON)
                 await asker.asend(b"second")
                 outcome = await waiting.wait()
                 assert not outcome.cancelled

@@ -68,7 +68,7 @@ class Aio:
         if message is not None and not isinstance(message, Message):
             raise TypeError(f"an aio carries a Message, not {type(message).__name__}: set_msg(Message(data))")
         with self._lock:
-            self._check_idle("set_msg")
+            self._check_free("set_msg")
             self._message = message
             lib.nngio_op_drop(self._op)
 
@@ -162,14 +162,18 @@ class Aio:
 
         NNG: `nng_sleep_aio`.
         """
+        ms = milliseconds(duration)
+        if ms < 0:
+            raise ValueError(f"a sleep takes a number of seconds, and comes to an end; got {duration!r}")
         with self._lock:
-            self._start(lib.nngio_submit_sleep, milliseconds(duration), self._ms)
+            self._check_free("sleep")
+            self._start(lib.nngio_submit_sleep, ms, self._ms)
 
     # Called by sockets and contexts.
 
     def _send(self, handle: Any) -> None:
         with self._lock:
-            self._check_idle("send_aio")
+            self._check_free("send_aio")
             message = self.get_msg()
             if message is None:
                 raise InvalidArgument("this aio has no message to send: call set_msg first")
@@ -177,7 +181,7 @@ class Aio:
 
     def _recv(self, handle: Any) -> None:
         with self._lock:
-            self._check_idle("recv_aio")
+            self._check_free("recv_aio")
             self._message = None
             self._start(lib.nngio_submit_recv, handle, self._ms)
 
@@ -216,6 +220,12 @@ class Aio:
 
     def _check_idle(self, what: str) -> None:
         if not self._look():
+            raise BadState(f"{what}: {_BUSY}")
+
+    def _check_free(self, what: str) -> None:
+        """Like `_check_idle`, for what changes the aio: while its callback runs, that is up to the callback alone."""
+        self._check_idle(what)
+        if self._running and not callbacks.on_callback_thread():  # looked at last: it is set before the aio becomes idle
             raise BadState(f"{what}: {_BUSY}")
 
     def __reduce__(self) -> Any:

@@ -14,8 +14,8 @@ exception, calls `abandon()`, which cancels the operation in C, waits the micros
 a message that had arrived for the next receive: after it, nothing is undecided. The operation may still be on the queue
 then; it is `stale` until `drain` has seen it, and only then used again.
 
-Fairness. A call that finishes at once doesn't give way to other tasks, so each one takes from `budget`; at 0, or after half
-a millisecond, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the
+Fairness. A call that finishes at once doesn't give way to other tasks, so each one takes from `budget`; at 0, or after
+`turn_seconds`, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the
 rest of the loop either.
 
 Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are
@@ -41,8 +41,7 @@ __all__ = ["Adapter", "AsyncOperation", "adapters", "reclaim"]
 
 PENDING: int = lib.NNGIO_PENDING
 BATCH = 64
-BUDGET = 32
-TURN_SECONDS = 0.0005
+BUDGET = 31  # calls of a turn, after its first: half of 64, because trio may let a task run twice before another
 NEVER = float("inf")
 
 
@@ -72,6 +71,7 @@ class Adapter(ABC):
     """One event loop's side of NNG."""
 
     operation_class: ClassVar[type[AsyncOperation]]
+    turn_seconds: ClassVar[float] = 0.0005
 
     def __init__(self) -> None:
         self.queue = ffi.gc(lib.nngio_queue_new(), lib.nngio_queue_free)
@@ -118,7 +118,7 @@ class Adapter(ABC):
         """Count a call; True when the task has had its turn, and has to `pause` first."""
         budget = self.budget = self.budget - 1
         if budget == BUDGET - 1:
-            self.turn_ends = monotonic() + TURN_SECONDS
+            self.turn_ends = monotonic() + self.turn_seconds
             return False
         return budget < 0 or monotonic() > self.turn_ends
 

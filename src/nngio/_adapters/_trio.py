@@ -43,6 +43,7 @@ class TrioAdapter(Adapter):
     """One run of trio's."""
 
     operation_class = TrioOperation
+    turn_seconds = 0.00025  # trio runs what is ready in any order, so one task may have two turns before another has one
 
     async def watch(self) -> None:
         """The system task: drain whenever there is something, until the run ends."""

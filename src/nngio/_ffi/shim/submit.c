@@ -133,7 +133,8 @@ nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
 
 // Asks NNG to end a pending operation with `code`.  Nothing happens when it has finished, or when the
 // protocol would lose the message.  The owner calls this, so the operation can't be another by now;
-// a receive is aborted under the handle's lock, because its callback may submit it again.
+// a receive is aborted under the handle's lock, because its callback may submit it again.  The first
+// abort decides: 1.12 would let a later one change the result of an operation that has ended.
 int
 nngio_op_abort(nngio_op *op, int code)
 {
@@ -146,15 +147,19 @@ nngio_op_abort(nngio_op *op, int code)
 	switch (op->kind) {
 	case NNGIO_RECV:
 		pthread_mutex_lock(&op->handle->lock);
-		op->aborted = code;
+		if (op->aborted == 0) {
+			op->aborted = code;
+		}
 		if (op->listed && handle_try_enter(op->handle)) {
-			nng_aio_abort(op->aio, code);
+			nng_aio_abort(op->aio, op->aborted);
 			handle_leave(op->handle);
 		}
 		pthread_mutex_unlock(&op->handle->lock);
 		break;
 	case NNGIO_SEND:
-		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0 && handle_try_enter(op->handle)) {
+		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0 && op->aborted == 0 &&
+		    handle_try_enter(op->handle)) {
+			op->aborted = code;
 			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, code);
 			handle_leave(op->handle);
 		}
@@ -168,7 +173,10 @@ nngio_op_abort(nngio_op *op, int code)
 		break;
 	}
 	default: // a sleep, whose timeout means something else
-		nng_aio_abort(op->aio, code == NNG_ETIMEDOUT ? NNGIO_SLEEP_ABORTED : code);
+		if (op->aborted == 0) {
+			op->aborted = code;
+			nng_aio_abort(op->aio, code == NNG_ETIMEDOUT ? NNGIO_SLEEP_ABORTED : code);
+		}
 		break;
 	}
 	return (0);

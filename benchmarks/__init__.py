@@ -1,0 +1,1 @@
+"""Benchmarks of nngio beside other bindings and C; `python -m benchmarks --help`, and README.md here."""

@@ -1,0 +1,71 @@
+"""pyzmq: no NNG, but what many would take instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+from benchmarks.libraries import Unsupported
+
+MODES = ("sync", "asyncio", "uvloop")
+KINDS = {
+    "req": zmq.REQ,
+    "rep": zmq.REP,
+    "push": zmq.PUSH,
+    "pull": zmq.PULL,
+    "pair": zmq.PAIR,
+    "pub": zmq.PUB,
+    "sub": zmq.SUB,
+}
+
+
+def versions() -> dict[str, str]:
+    return {"pyzmq": zmq.__version__, "libzmq": zmq.zmq_version()}
+
+
+def open_socket(
+    kind: str,
+    asynchronous: bool,
+    *,
+    listen: str | None = None,
+    dial: str | None = None,
+    tls: str = "",
+    buffer: int = 0,
+    prefetch: int = 0,
+) -> Any:
+    if tls:
+        raise Unsupported("TLS")
+    context = zmq.Context.instance()
+    socket = (zmq.asyncio.Context(context) if asynchronous else context).socket(KINDS[kind])
+    if buffer:
+        socket.set_hwm(buffer)
+    if kind == "sub":
+        socket.subscribe(b"")
+    if listen:
+        socket.bind(listen)
+    if dial:
+        socket.connect(dial)
+    return socket
+
+
+def open_context(socket: Any) -> Any:
+    raise Unsupported("contexts")
+
+
+def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:
+    if verbs == "msg":
+        # As pyzmq's documentation has it for large messages: frames, which are not copied.
+        if asynchronous:
+            return (lambda data: thing.send(data, copy=False)), (lambda: thing.recv(copy=False))
+        return (lambda data: thing.send(data, 0, False)), (lambda: thing.recv(0, False))
+    return thing.send, thing.recv
+
+
+def loops(verbs: str, asynchronous: bool) -> Any:
+    return None
+
+
+def exchange(verbs: str) -> Any:
+    return None

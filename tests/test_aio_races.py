@@ -1,0 +1,426 @@
+"""Aios under pressure: dropped in any state, shared by threads, canceled in the moment in which a message arrives."""
+
+import gc
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+
+import pytest
+
+import nngio
+from nngio import Aio, Message
+from nngio.lowlevel import lib
+
+Address = Callable[[str], str]
+SECONDS = 10.0
+
+
+@pytest.fixture
+def pair(address: Address) -> Iterator[tuple[nngio.Pair0, nngio.Pair0]]:
+    """Two sockets with a connection between them."""
+    with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+        yield left, right
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true in time, of something that nobody tells when it is."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+def run(*functions: Callable[[], None]) -> None:
+    """Run them all at once, each in a thread, and raise what one of them raised."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(len(functions))
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            start.wait(SECONDS)
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for error in errors:
+        raise error
+
+
+# Dropped.
+
+
+def test_an_aio_that_nobody_keeps_still_calls_back(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """With a callback an operation needs no reference: it goes on, and the aio is gone when it is over."""
+    left, right = pair
+    done: SimpleQueue[int] = SimpleQueue()
+    references = []
+    for start in (left.send_aio, right.recv_aio, lambda aio: aio.sleep(0.01)):
+        aio = Aio(lambda aio: done.put(aio.result()))
+        aio.set_msg(Message(b"hello"))
+        start(aio)
+        references.append(weakref.ref(aio))
+        del aio
+        gc.collect()
+    assert [done.get(timeout=SECONDS) for _ in range(3)] == [0, 0, 0]
+    assert eventually(lambda: all(reference() is None for reference in references))
+
+
+def test_a_send_that_is_dropped_without_a_callback_is_canceled() -> None:
+    """The message is not sent, and whoever has kept it has it whole again."""
+    with nngio.Pair0() as pair:
+        messages = [Message(bytes([number])) for number in range(100)]
+        for number, message in enumerate(messages):
+            message.header = bytes([number])
+            aio = Aio()
+            aio.set_msg(message)
+            pair.send_aio(aio)
+            del aio
+        for number, message in enumerate(messages):
+            assert eventually(lambda message=message: "sent" not in repr(message))
+            assert bytes(message) == message.header == bytes([number])
+
+
+def test_a_receive_that_is_dropped_does_not_take_the_message(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """The next receive gets it."""
+    left, right = pair
+    for number in range(100):
+        for _ in range(3):
+            right.recv_aio(Aio())
+        left.send(b"%d" % number)
+        assert right.recv(timeout=SECONDS) == b"%d" % number
+
+
+@pytest.mark.timeout(60)
+def test_a_receive_that_is_dropped_while_a_message_arrives_loses_nothing(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """Dropped before, in and after that moment, thousands of times: each message is received, in order, by the next receive."""
+    left, right = pair
+    rounds = 3000
+    turns = threading.Semaphore(0)
+
+    def send() -> None:
+        for number in range(rounds):
+            assert turns.acquire(timeout=SECONDS)
+            left.send(b"%d" % number)
+
+    def receive() -> None:
+        for number in range(rounds):
+            aio = Aio()
+            right.recv_aio(aio)
+            turns.release()
+            for _ in range(random.randrange(60)):
+                pass
+            del aio
+            assert right.recv(timeout=SECONDS) == b"%d" % number
+
+    run(send, receive)
+
+
+def test_a_message_that_was_seen_to_arrive_goes_with_its_aio(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """Whoever knows that a receive has finished, and drops the aio, drops the message: it doesn't come again."""
+    left, right = pair
+
+    def wait(aio: Aio) -> None:
+        aio.wait()
+
+    def see_result(aio: Aio) -> None:
+        assert eventually(lambda: not aio.busy)
+        assert aio.result() == 0
+
+    for see in (wait, see_result):
+        aio = Aio()
+        right.recv_aio(aio)
+        left.send(b"dropped")
+        see(aio)
+        del aio
+        left.send(b"received")
+        assert right.recv(timeout=SECONDS) == b"received"
+
+
+# Canceled.
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("callback", [False, True], ids=["no callback", "callback"])
+def test_a_message_that_arrives_while_its_receive_is_canceled_is_not_lost(
+    callback: bool, pair: tuple[nngio.Pair0, nngio.Pair0]
+) -> None:
+    """Either the aio has it, or the next receive does; never both, never neither, thousands of times."""
+    left, right = pair
+    rounds = 3000
+    turns = threading.Semaphore(0)
+    outcomes = {"received": 0, "canceled": 0}
+
+    def send() -> None:
+        for number in range(rounds):
+            assert turns.acquire(timeout=SECONDS)
+            left.send(b"%d" % number)
+
+    def receive() -> None:
+        aio = Aio((lambda _: None) if callback else None)
+        for number in range(rounds):
+            right.recv_aio(aio)
+            turns.release()
+            for _ in range(random.randrange(200)):
+                pass
+            aio.cancel()
+            aio.wait()
+            if aio.result() == 0:
+                message = aio.get_msg()
+                assert message is not None
+                assert bytes(message) == b"%d" % number
+                outcomes["received"] += 1
+            else:
+                assert aio.result() == lib.NNG_ECANCELED
+                assert aio.get_msg() is None
+                assert right.recv(timeout=SECONDS) == b"%d" % number
+                outcomes["canceled"] += 1
+
+    run(send, receive)
+    assert sum(outcomes.values()) == rounds
+
+
+@pytest.mark.timeout(60)
+def test_a_request_that_arrives_while_its_receive_is_canceled_is_answered(address: Address) -> None:
+    """On a context the request and the right to answer it stay together, whichever receive gets it."""
+    rounds = 1500
+    with nngio.Rep0(listen=address("inproc")) as rep, nngio.Req0(dial=rep.listeners[0].url) as req:
+        turns = threading.Semaphore(0)
+
+        def ask() -> None:
+            for number in range(rounds):
+                assert turns.acquire(timeout=SECONDS)
+                assert req.request(b"%d" % number, timeout=SECONDS) == b"answer %d" % number
+
+        def answer() -> None:
+            context = rep.context()
+            aio = Aio()
+            for number in range(rounds):
+                context.recv_aio(aio)
+                turns.release()
+                for _ in range(random.randrange(200)):
+                    pass
+                aio.cancel()
+                aio.wait()
+                if aio.result() != 0:
+                    context.recv_aio(aio)
+                    aio.wait()
+                aio.check()
+                assert bytes(aio.get_msg() or b"") == b"%d" % number
+                context.send(b"answer %d" % number)
+            context.close()
+
+        run(ask, answer)
+
+
+@pytest.mark.timeout(60)
+def test_a_message_that_arrives_as_time_runs_out_is_not_lost(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """The same for a timeout in place of the cancellation."""
+    left, right = pair
+    rounds = 500
+    turns = threading.Semaphore(0)
+
+    def send() -> None:
+        for number in range(rounds):
+            assert turns.acquire(timeout=SECONDS)
+            time.sleep(random.random() * 0.003)  # where the receiver's time runs out, now before, now after
+            left.send(b"%d" % number)
+
+    def receive() -> None:
+        aio = Aio()
+        aio.set_timeout(0.001)
+        for number in range(rounds):
+            right.recv_aio(aio)
+            turns.release()
+            aio.wait()
+            if aio.result() == 0:
+                assert bytes(aio.get_msg() or b"") == b"%d" % number
+            else:
+                assert aio.result() == lib.NNG_ETIMEDOUT
+                assert right.recv(timeout=SECONDS) == b"%d" % number
+
+    run(send, receive)
+
+
+@pytest.mark.timeout(60)
+def test_a_send_that_is_canceled_as_it_is_accepted_is_sent_or_given_back(address: Address) -> None:
+    """Its result tells which: no message arrives twice, and none is lost."""
+    rounds = 3000
+    with nngio.Push0() as push, nngio.Pull0(recv_timeout=SECONDS) as pull:
+        push.listen(url := address("inproc"))
+        pull.dial(url)
+        accepted: list[bytes] = []
+        received: list[bytes] = []
+
+        def send() -> None:
+            aio = Aio()
+            for number in range(rounds):
+                message = Message(b"%d" % number)
+                aio.set_msg(message)
+                push.send_aio(aio)
+                for _ in range(random.randrange(20)):
+                    pass
+                aio.cancel()
+                aio.wait()
+                if aio.result() == 0:
+                    assert aio.get_msg() is None
+                    accepted.append(b"%d" % number)
+                else:
+                    assert aio.result() == lib.NNG_ECANCELED
+                    assert aio.get_msg() is message
+                    assert bytes(message) == b"%d" % number
+            push.send(b"end", timeout=SECONDS)
+
+        def receive() -> None:
+            received.extend(iter(pull.recv, b"end"))
+
+        run(send, receive)
+        assert received == accepted
+
+
+# Shared by threads.
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("callback", [False, True], ids=["no callback", "callback"])
+def test_one_of_many_submissions_wins(callback: bool) -> None:
+    """Threads that submit one aio at once: one does, the others get BadState; each operation has one result and one callback."""
+    calls: list[int] = []
+    started: list[int] = []
+    with nngio.Pair0(recv_timeout=0.0005, send_timeout=0.0005) as pair:
+        message = Message(b"hello")
+        aio = Aio((lambda aio: calls.append(aio.result())) if callback else None)
+        aio.set_msg(message)
+
+        def submit() -> None:
+            for number in range(400):
+                try:
+                    if number % 4 == 0:
+                        aio.sleep(0.0002)
+                    else:
+                        pair.send_aio(aio)
+                    started.append(1)
+                except nngio.BadState:
+                    aio.wait()
+
+        run(submit, submit, submit, submit)
+        aio.wait()
+        assert aio.get_msg() is message
+        assert bytes(message) == b"hello"
+        if callback:
+            assert len(calls) == len(started)
+            assert set(calls) <= {0, lib.NNG_ETIMEDOUT}
+
+
+@pytest.mark.timeout(60)
+def test_a_message_is_taken_off_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """Threads that ask an aio for what it has received all get the same object."""
+    left, right = pair
+    for number in range(300):
+        aio = Aio()
+        right.recv_aio(aio)
+        left.send(b"%d" % number)
+        aio.wait()
+        messages: list[Message | None] = []
+        run(*[lambda aio=aio, messages=messages: messages.append(aio.get_msg())] * 3)
+        assert all(message is messages[0] for message in messages)
+        assert bytes(messages[0] or b"") == b"%d" % number
+
+
+@pytest.mark.timeout(60)
+def test_one_message_on_the_aios_of_many_threads_is_sent_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """The others are refused, at once or as their result, and nothing crashes."""
+    left, right = pair
+    for number in range(300):
+        message = Message(b"%d" % number)
+        aios = [Aio() for _ in range(3)]
+        for aio in aios:
+            aio.set_msg(message)
+        sent: list[Aio] = []
+
+        def send(aio: Aio, sent: list[Aio] = sent) -> None:
+            try:
+                left.send_aio(aio)
+            except (nngio.InvalidArgument, nngio.BadState):
+                return
+            aio.wait()
+            if aio.result() == 0:
+                sent.append(aio)
+            else:
+                assert aio.result() == lib.NNG_ESTATE
+
+        run(*[lambda aio=aio, send=send: send(aio) for aio in aios])
+        assert len(sent) == 1
+        assert right.recv(timeout=SECONDS) == b"%d" % number
+    with pytest.raises(nngio.TryAgain):
+        right.try_recv()
+
+
+@pytest.mark.timeout(60)
+def test_aios_are_canceled_waited_for_and_submitted_by_threads_at_once(address: Address) -> None:
+    """Any mixture of the methods of an aio, on sockets that come and go, ends: no crash, no hang, no message lost to it."""
+    calls: list[int] = []
+    stop = threading.Event()
+    aios = [Aio(lambda aio: calls.append(aio.result())) for _ in range(4)] + [Aio() for _ in range(4)]
+    home = nngio.Pair0()
+    sockets: list[nngio.Pair0] = [home]
+
+    def submit() -> None:
+        while not stop.is_set():
+            aio, socket = random.choice(aios), random.choice(sockets)
+            try:
+                match random.randrange(4):
+                    case 0:
+                        aio.set_msg(Message(b"hello"))
+                        socket.send_aio(aio)
+                    case 1:
+                        socket.recv_aio(aio)
+                    case 2:
+                        aio.sleep(0.0001)
+                    case _:
+                        aio.get_msg()
+            except (nngio.BadState, nngio.InvalidArgument):
+                pass
+
+    def disturb() -> None:
+        while not stop.is_set():
+            aio = random.choice(aios)
+            match random.randrange(3):
+                case 0:
+                    aio.cancel()
+                case 1:
+                    aio.abort(nngio.ConnectionReset)
+                case _:
+                    repr(aio)
+
+    def open_and_close() -> None:
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+                sockets[1:] = [left, right]
+                time.sleep(0.002)  # lets the others do something with them
+        stop.set()
+
+    def wait() -> None:
+        while not stop.is_set():
+            aio = random.choice(aios)
+            aio.cancel()
+            aio.wait()
+
+    run(submit, submit, disturb, open_and_close, wait)
+    home.close()
+    for aio in aios:
+        aio.cancel()
+        aio.wait()
+        assert aio.result() >= 0
+    assert calls
