@@ -37,11 +37,11 @@ from nngio._core.errors import ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.operation import new_operation
 
-__all__ = ["Adapter", "AsyncOperation", "adapters", "reclaim"]
+__all__ = ["BATCH", "Adapter", "AsyncOperation", "adapters", "reclaim"]
 
 PENDING: int = lib.NNGIO_PENDING
-BATCH = 64
-BUDGET = 31  # calls of a turn, after its first: half of 64, because trio may let a task run twice before another
+BATCH = 32  # half of what may pass between two turns of another task, because trio may let one run twice before another
+BUDGET = BATCH - 1  # calls of a turn, after its first
 NEVER = float("inf")
 
 

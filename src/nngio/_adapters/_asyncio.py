@@ -102,6 +102,7 @@ class AsyncioAdapter(Adapter):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
+        self._rest: list[AsyncOperation] = []
         loop.add_reader(self.fd, self.drain)
         self._close_loop = loop.close
         # The adapter lives and ends with its loop; there is no other way to hear of either.
@@ -119,12 +120,22 @@ class AsyncioAdapter(Adapter):
             loop.remove_reader(self.fd)
             del loop._nngio  # type: ignore[attr-defined]
             del loop.close
+        self._rest = []
         super().close()
 
     def running(self) -> bool:
         return self.loop.is_running()
 
+    def drain(self) -> None:
+        if self._rest:
+            rest, self._rest = self._rest, []
+            self.new_turn()
+            self.resume(rest)
+        else:
+            super().drain()
+
     def resume(self, finished: list[AsyncOperation]) -> None:
+        until = self.turn_ends = monotonic() + self.turn_seconds
         for position, operation in enumerate(finished, 1):
             assert isinstance(operation, AsyncioOperation)
             wakeup, context = operation._wakeup, operation._context
@@ -135,17 +146,18 @@ class AsyncioAdapter(Adapter):
                 assert context is not None
                 context.run(wakeup, operation)
             except BaseException:  # KeyboardInterrupt, SystemExit: they end the loop, but not the other tasks
-                if position < len(finished):
-                    self.loop.call_soon(self._resume_rest, finished[position:])
+                self._resume_later(finished[position:])
                 raise
             self.budget -= 1
-            if position < len(finished) and (self.budget < 0 or monotonic() > self.turn_ends):
-                self.loop.call_soon(self._resume_rest, finished[position:])
+            if self.budget < 0 or monotonic() > until:  # a task that was resumed may have begun a new turn for itself
+                self._resume_later(finished[position:])
                 return
 
-    def _resume_rest(self, finished: list[AsyncOperation]) -> None:
-        self.new_turn()
-        self.resume(finished)
+    def _resume_later(self, rest: list[AsyncOperation]) -> None:
+        """In the next round of the loop, before more is taken from the queue: else rounds would become longer and longer."""
+        if rest:
+            self._rest = rest
+            lib.nngio_queue_wake(self.queue)
 
     def pause(self) -> Awaitable[None]:
         self.new_turn()
