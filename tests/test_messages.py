@@ -388,6 +388,8 @@ def test_a_message_that_was_sent_is_empty(use: Callable[[Message], object], pair
     with pytest.raises(nngio.BadState, match="it was sent, or is being sent"):
         use(message)
     assert message == message
+    assert message != Message(b"hello")
+    assert Message(b"hello") != message
     assert bool(message)
 
 

@@ -79,7 +79,7 @@ copy_settings() {
             esac
         fi
     done
-    apt-config dump 2>/dev/null | grep -iE '^Acquire::(https?|ftp)::' >"$root/etc/apt/apt.conf.d/90host" || true
+    apt-config dump 2>/dev/null | grep -iE '^Acquire::((https?|ftp)::|Check-Valid-Until)' >"$root/etc/apt/apt.conf.d/90host" || true
 }
 
 bootstrap() {
@@ -97,8 +97,8 @@ bootstrap() {
 install_packages() {
     note "installing its packages: ${packages[*]}"
     {
-        in_sid apt-get update -q
-        in_sid apt-get install -q -y --no-install-recommends "${packages[@]}"
+        in_sid apt-get update -q &&
+            in_sid apt-get install -q -y --no-install-recommends "${packages[@]}"
     } >"$folder/apt.log" 2>&1 || { tail -20 "$folder/apt.log" >&2; die "apt failed in sid; all of its output is in $folder/apt.log"; }
     copy_settings # its own bundle of certificates has replaced the host's
     echo "${packages[*]}" >"$folder/packages"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Context"]
 
 
+_CTYPES = {"bool": "bool", "int": "int", "ms": "nng_duration"}
+
+
 class Context(Channel, HasOptions):
     """A protocol's state of its own over a socket's pipes: one request or survey at a time, beside those of other contexts.
 
@@ -40,6 +43,14 @@ class Context(Channel, HasOptions):
         """NNG's number of it, positive. NNG: `nng_ctx_id`."""
         number: int = lib.nngio_handle_id(self._handle)
         return number
+
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        ctype = _CTYPES[suffix]
+        if verb == "set":
+            value = ffi.new(f"{ctype} *", value)
+            check(lib.nngio_ctx_set(self._handle, name, value, ffi.sizeof(ctype)))
+        else:
+            check(lib.nngio_ctx_get(self._handle, name, value, ffi.new("size_t *", ffi.sizeof(ctype))))
 
     def close(self) -> None:
         """End it: calls that wait on it, and pending aios, end with `Closed`. Closing it again does nothing.

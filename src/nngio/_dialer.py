@@ -48,7 +48,10 @@ class Dialer(Endpoint):
         """
         self._begin()
         ms = milliseconds(timeout)
-        self._outcome(operation.dial(self.id, ms) if block else lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
+        if block:
+            self._outcome(operation.dial(self.socket._handle, self.id, ms))
+        else:
+            self._outcome(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
 
     async def astart(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect. The awaitable `start`, on asyncio and trio; cancellation and the timeout close the dialer."""
@@ -60,7 +63,7 @@ class Dialer(Endpoint):
         adapter = current()
         op = adapter.take()
         try:
-            code = lib.nngio_begin_dial(op.c, self.id)
+            code = lib.nngio_begin_dial(op.c, self.socket._handle, self.id)
             if code == lib.NNGIO_PENDING:
                 await adapter.within(op, timeout)
                 code = op.c.result
@@ -70,6 +73,10 @@ class Dialer(Endpoint):
         finally:
             adapter.abandon(op)
         self._outcome(code)
+
+    def close(self) -> None:
+        """Close it and its pipe. Closing it again does nothing. In a forked child, neither does closing it once."""
+        lib.nngio_dialer_close(self.socket._handle, self.id)
 
     def _outcome(self, code: int) -> None:
         if code == lib.NNG_ECONNREFUSED:

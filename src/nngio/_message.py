@@ -191,10 +191,14 @@ class Message:
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same body and header."""
+        """Whether both have the same body and header. One that was sent equals nothing but itself."""
         if not isinstance(other, Message):
             return NotImplemented
-        return self is other or (bytes(self) == bytes(other) and self.header == other.header)
+        if self is other:
+            return True
+        if NULL in (self._box.msg, other._box.msg):
+            return False
+        return bytes(self) == bytes(other) and self.header == other.header
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 

@@ -6,6 +6,8 @@ blocking, where a failed attempt changes nothing:
 - REP and RESPONDENT give up the right to answer before they find that they can't send now.
 - A SURVEYOR's receive without blocking waits for the end of the survey, from NNG 1.7 on.
 - PUB frees the message even when its send is canceled.
+- Where sends go through a queue of NNG's (raw sockets but PAIR, PUSH and PUB, a PAIR1 with many peers, BUS up to NNG 1.5), an
+  attempt can end up behind sends that wait, and stay there.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -48,6 +50,7 @@ KEEP_SEND: int = lib.NNGIO_KEEP_SEND
 INLINE_SEND: int = lib.NNGIO_INLINE_SEND
 SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
 SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
+SURVEYS: int = lib.NNGIO_SURVEYS
 
 _BUFFER = "Messages, 0 to 8192."
 
@@ -131,7 +134,7 @@ class _Subscribes(_Receives):
 
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
         pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
-        check(getattr(lib, f"nng_{self._option_kind}_set")(self._c, option, pointer, length))
+        check(lib.nng_socket_set(self._c, option, pointer, length))
 
 
 class ReqContext(_Requests, Context):
@@ -144,6 +147,10 @@ class RepContext(_Both, Context):
 
 class SubContext(_Subscribes, Context):
     """Subscriptions and a buffer of its own. It does not have those of its socket."""
+
+    def _topic(self, option: bytes, topic: "Buffer | str") -> None:
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        check(lib.nngio_ctx_set(self._handle, option, pointer, length))
 
 
 class SurveyorContext(_Surveys, Context):
@@ -180,6 +187,8 @@ class Pair1(_Both, _Hops, Socket):
         if poly and arguments.get("raw"):
             raise TypeError("poly and raw exclude each other: NNG has no raw mode with many peers")
         self._poly = poly
+        if poly:
+            self._flags = INLINE_SEND | TRY_RECV
         super().__init__(**arguments)
 
     def _opener(self, raw: bool) -> str:
@@ -195,7 +204,7 @@ class Bus0(_Both, Socket):
     """All peers that are directly connected: a message goes to each of them. NNG: `nng_bus0_open`."""
 
     _open, _open_raw = "nng_bus0_open", "nng_bus0_open_raw"
-    _flags = TRY_SEND | TRY_RECV
+    _flags = _raw_flags = INLINE_SEND | TRY_RECV
     send_buffer = IntOption("send-buffer", "Messages that may wait for each peer, 1 to 8192.", least=1, most=8192)
     recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192.", least=1, most=8192)
 
@@ -251,6 +260,7 @@ class Req0(_Requests, _Hops, Socket):
 
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
     _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
+    _raw_flags = INLINE_SEND | TRY_RECV
 
     def context(self) -> ReqContext:
         """A context, for a request beside others. NNG: `nng_ctx_open`."""
@@ -262,6 +272,7 @@ class Rep0(_Both, _Hops, Socket):
 
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
+    _raw_flags = INLINE_SEND | TRY_RECV
 
     def context(self) -> RepContext:
         """A context, for a request beside others. NNG: `nng_ctx_open`."""
@@ -272,7 +283,8 @@ class Surveyor0(_Surveys, _Hops, Socket):
     """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
 
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
-    _flags = TRY_SEND | SEND_RESTARTS
+    _flags = TRY_SEND | SEND_RESTARTS | SURVEYS
+    _raw_flags = INLINE_SEND | TRY_RECV
 
     def context(self) -> SurveyorContext:
         """A context, for a survey beside others. NNG: `nng_ctx_open`."""
@@ -284,6 +296,7 @@ class Respondent0(_Both, _Hops, Socket):
 
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
+    _raw_flags = INLINE_SEND | TRY_RECV
 
     def context(self) -> RespondentContext:
         """A context, for a survey beside others. NNG: `nng_ctx_open`."""

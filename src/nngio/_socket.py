@@ -32,7 +32,8 @@ class Socket(Channel, HasOptions):
     _option_kind = "socket"
     _open: ClassVar[str]
     _open_raw: ClassVar[str | None] = None
-    _flags: ClassVar[int] = 0
+    _flags: int = 0
+    _raw_flags: ClassVar[int] = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV
     _handle: Any = None
 
     def __init__(
@@ -48,10 +49,7 @@ class Socket(Channel, HasOptions):
         self._listeners: list[Listener] = []
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
-        # What a raw socket sends and receives goes through queues without a state that could be lost.
-        flags = (
-            lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
-        )
+        flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
         handle = ffi.gc(
             lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code),
             lib.nngio_handle_free,

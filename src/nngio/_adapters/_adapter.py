@@ -79,7 +79,7 @@ class Adapter(ABC):
             raise ForkedError if lib.nngio_forked() else NoMemory("no descriptor or memory for the loop's completion queue")
         self.fd: int = lib.nngio_queue_fd(self.queue)
         self.operations: list[AsyncOperation] = []
-        self.idle: list[AsyncOperation] = []
+        self.idle: dict[AsyncOperation, None] = {}  # an ordered set: the last to come back is the first to be taken
         self.budget = BUDGET
         self.turn_ends = NEVER
         self._lock = threading.Lock()  # between the loop's thread and one that lends
@@ -90,7 +90,7 @@ class Adapter(ABC):
 
     def take(self) -> AsyncOperation:
         """An idle operation."""
-        return self.idle.pop() if self.idle else self._make()
+        return self.idle.popitem()[0] if self.idle else self._make()
 
     def _make(self) -> AsyncOperation:
         c = new_operation(-1)
@@ -102,7 +102,7 @@ class Adapter(ABC):
     def give(self, operation: AsyncOperation) -> None:
         """Take back an operation that has finished and whose result has been read."""
         operation.ready = False
-        self.idle.append(operation)
+        self.idle[operation] = None
 
     def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
         """End an operation whose task was interrupted, whatever state it is in."""
@@ -111,8 +111,15 @@ class Adapter(ABC):
             lib.nngio_abandon(operation.c, box)
             if lib.nngio_op_busy(operation.c):
                 operation.stale = True
-            elif operation not in self.idle:
-                self.idle.append(operation)
+            else:
+                self.idle[operation] = None  # where it may be already, if `give` was interrupted
+
+    def abort(self, operation: AsyncOperation) -> None:
+        """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that."""
+        with self._lock:
+            if not operation.lent:
+                lib.nngio_op_abort(operation.c, lib.NNG_ECANCELED)
+            operation.lent = False
 
     def over_budget(self) -> bool:
         """Count a call; True when the task has had its turn, and has to `pause` first."""
@@ -140,7 +147,7 @@ class Adapter(ABC):
                 operation = self.operations[tag]
                 if operation.stale:
                     operation.stale = False
-                    self.idle.append(operation)
+                    self.idle[operation] = None
                 elif operation.lent and self._begin_anew(operation) == PENDING:
                     continue
                 else:
@@ -170,7 +177,7 @@ class Adapter(ABC):
         for operation in self.operations:
             lib.nngio_abandon(operation.c, NULL)
         self.operations = []
-        self.idle = []
+        self.idle = {}
         self.queue = None
 
     # What a loop has to bring.

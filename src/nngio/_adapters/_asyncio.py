@@ -5,10 +5,11 @@ in a future; the task leaves its wakeup function there, and `resume` calls that 
 descriptor readable. A real future would put the wakeup on the loop's list, for one more round of the loop and one more look
 at the selector for each message.
 
-Cancellation. `Task.cancel` calls `cancel()` here: if the operation is not ready, the task is woken in the loop's next round,
-and `result()` raises the CancelledError in it; the verb then abandons the operation. If it is ready, `cancel()` says no, and
-the task raises the CancelledError by itself when it is woken, which ends in `abandon` too: either way the cancellation is
-raised, and a message that had arrived goes back.
+Cancellation. `Task.cancel` calls `cancel()` here: if the operation is not ready, it is aborted in C, which takes NNG's threads
+some microseconds; when it comes back through the queue, the task is woken, `result()` raises the CancelledError in it, and the
+verb abandons the operation. The loop doesn't wait meanwhile, and where many tasks are cancelled together, none is given a
+message that another gives back. If it is ready, `cancel()` says no, and the task raises the CancelledError by itself when it is
+woken, which ends in `abandon` too: either way the cancellation is raised, and a message that had arrived goes back.
 """
 
 import asyncio
@@ -71,13 +72,11 @@ class AsyncioOperation(AsyncOperation):
         return 1
 
     def cancel(self, msg: Any = None) -> bool:
-        wakeup = self._wakeup
-        if wakeup is None or self.ready:
+        if self._wakeup is None or self.ready:
             return False
-        self._wakeup = None
         self._cancelled = True
         self._message = msg
-        self.adapter.loop.call_soon(wakeup, self, context=self._context)
+        self.adapter.abort(self)
         return True
 
     def cancelled(self) -> bool:
@@ -140,7 +139,7 @@ class AsyncioAdapter(Adapter):
             assert isinstance(operation, AsyncioOperation)
             wakeup, context = operation._wakeup, operation._context
             if wakeup is None or not operation.ready:
-                continue  # it was cancelled; the task is being woken for that
+                continue  # its task was interrupted
             operation._wakeup = None
             try:
                 assert context is not None

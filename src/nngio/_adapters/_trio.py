@@ -1,15 +1,16 @@
 """trio: one adapter for each run, fed by a system task.
 
-Cancellation goes by trio's own protocol. `abort` cancels the operation in C and learns the outcome at once: if NNG let go of
-it, the abort has succeeded and trio raises Cancelled; if it had finished, the abort has failed, the system task will resume
-the task with the result, and trio raises Cancelled at the next checkpoint.
+Cancellation goes by trio's own protocol, as in its `wait_overlapped`. `_abort` asks C to end the operation, and leaves it to the
+system task to resume the task: with Cancelled if the operation did end so; if it had finished before, with the result, and trio
+raises Cancelled at the next checkpoint. The run doesn't wait meanwhile.
 """
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from time import monotonic
 from typing import Any
 
 import trio
+from outcome import capture
 from trio.lowlevel import Abort
 
 from nngio._adapters._adapter import Adapter, AsyncOperation
@@ -22,21 +23,25 @@ __all__ = ["TrioAdapter", "current"]
 class TrioOperation(AsyncOperation):
     """An operation that a task of trio's can await."""
 
-    __slots__ = ("task",)
+    __slots__ = ("raise_cancel", "task")
 
     def __init__(self, adapter: "TrioAdapter", c: Any) -> None:
         super().__init__(adapter, c)
         self.task: trio.lowlevel.Task | None = None
+        self.raise_cancel: Callable[[], Any] | None = None
 
     def __await__(self) -> Generator[Any, Any, None]:
         self.task = trio.lowlevel.current_task()
+        self.raise_cancel = None
         return trio.lowlevel.wait_task_rescheduled(self._abort).__await__()
 
-    def _abort(self, _raise_cancel: object) -> Abort:
-        if self.ready or lib.nngio_cancel(self.c) != lib.NNG_ECANCELED:
-            return Abort.FAILED
-        self.task = None
-        return Abort.SUCCEEDED
+    def _abort(self, raise_cancel: Callable[[], Any]) -> Abort:
+        if self.adapter.queue is None:
+            return Abort.SUCCEEDED  # the run ends, and the system task was the first to be cancelled
+        if not self.ready:
+            self.raise_cancel = raise_cancel
+            self.adapter.abort(self)
+        return Abort.FAILED
 
 
 class TrioAdapter(Adapter):
@@ -57,7 +62,12 @@ class TrioAdapter(Adapter):
     def close(self) -> None:
         if self.queue is not None:
             trio.lowlevel.notify_closing(self.fd)
+        operations = self.operations
         super().close()
+        for operation in operations:  # of other system tasks, which are being cancelled too
+            assert isinstance(operation, TrioOperation)
+            if operation.task is not None and operation.raise_cancel is not None:
+                trio.lowlevel.reschedule(operation.task, capture(operation.raise_cancel))
 
     def running(self) -> bool:
         return True  # until the system task ends, and that closes it
@@ -66,7 +76,11 @@ class TrioAdapter(Adapter):
         for operation in finished:
             assert isinstance(operation, TrioOperation)
             task, operation.task = operation.task, None
-            if task is not None and operation.ready:
+            if task is None or not operation.ready:
+                continue
+            if operation.raise_cancel is not None and operation.c.result == lib.NNG_ECANCELED:
+                trio.lowlevel.reschedule(task, capture(operation.raise_cancel))
+            else:
                 trio.lowlevel.reschedule(task)
 
     looks_first = True

@@ -48,15 +48,15 @@ def new_operation(slice_ms: int | None = None) -> Operation:
     return op
 
 
-def dial(dialer_id: int, timeout_ms: int) -> int:
-    """Start a dialer, wait for its first connection, and return NNG's code; when it isn't there in time, close the
+def dial(handle: Any, dialer_id: int, timeout_ms: int) -> int:
+    """Start a dialer of the socket's, wait for its first connection, and return NNG's code; when it isn't there in time, close the
     dialer."""
     import time
 
     deadline = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
     op = new_operation(SLICE_MS)
     try:
-        code = lib.nngio_begin_dial(op, dialer_id)
+        code = lib.nngio_begin_dial(op, handle, dialer_id)
         while code in (PENDING, AGAIN):
             if deadline is not None and time.monotonic() >= deadline:
                 lib.nngio_op_abort(op, lib.NNG_ETIMEDOUT)

@@ -12,6 +12,7 @@
 #define NNGIO_SEND_RESTARTS ...
 #define NNGIO_SEND_NEEDS_ONE ...
 #define NNGIO_RAW ...
+#define NNGIO_SURVEYS ...
 
 typedef struct nngio_box {
     nng_msg *msg;
@@ -46,6 +47,8 @@ int nngio_handle_close(nngio_handle *h);
 void nngio_handle_free(nngio_handle *h);
 uint32_t nngio_handle_id(nngio_handle *h);
 uint32_t nngio_handle_parked(nngio_handle *h);
+int nngio_ctx_get(nngio_handle *h, const char *name, void *value, size_t *size);
+int nngio_ctx_set(nngio_handle *h, const char *name, const void *value, size_t size);
 uint32_t nngio_handle_on_loops(nngio_handle *h);
 
 nngio_op *nngio_op_new(int slice_ms);
@@ -66,8 +69,9 @@ int nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
 int nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
 int nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
-int nngio_begin_dial(nngio_op *op, uint32_t dialer);
+int nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_close(nngio_op *op, nngio_handle *h);
+int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
 int nngio_op_abort(nngio_op *op, int code);
 void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);

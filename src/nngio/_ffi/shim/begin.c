@@ -7,17 +7,24 @@
 #include "internal.h"
 #include "nngio_features.h"
 
-// Sends that the protocol will refuse or that begin something new, looked at before NNG is.
+// Sends that the protocol would refuse, or should, or that begin something new, before NNG looks at them.
 int
-op_send_allowed(nngio_handle *h)
+op_send_allowed(nngio_op *op, nngio_handle *h)
 {
-	if (atomic_load(&h->parked_count) != 0) {
-		if ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+	unsigned none = 0;
+
+	if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
+		handle_restarts(h);
+	}
+	if ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+		if (atomic_load(&h->parked_count) != 0) {
 			return (NNG_ESTATE); // the caller has not seen yet what it would answer
 		}
-		if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
-			handle_unpark_all(h);
+		// NNG ends the process when a second reply has to wait for its pipe behind the first.
+		if (!atomic_compare_exchange_strong(&h->sending, &none, 1)) {
+			return (NNG_ESTATE);
 		}
+		op->counted = true;
 	}
 	return (0);
 }
@@ -28,7 +35,7 @@ inline_done(nngio_op *op)
 #ifdef NNGIO_HAVE_nng_aio_busy
 	return (!nng_aio_busy(op->inline_aio));
 #else
-	// REP and RESPONDENT leave the message in the aio for as long as the send is pending.
+	// The protocols for which this is done leave the message in the aio for as long as the send is pending.
 	return (nng_aio_get_msg(op->inline_aio) == NULL || nng_aio_result(op->inline_aio) != 0);
 #endif
 }
@@ -55,17 +62,29 @@ inline_result(nngio_op *op, nng_aio *aio, nng_msg **left)
 	return (rv);
 }
 
+// NULL when there is no memory: then the operation's other aio has to do.
+nng_aio *
+op_inline_aio(nngio_op *op)
+{
+	if (op->inline_aio == NULL && nng_aio_alloc(&op->inline_aio, NULL, NULL) != 0) {
+		return (NULL);
+	}
+	return (op->inline_aio);
+}
+
 // The aio for attempts: the queue's, which only its own thread uses, or one of the operation's.
 static nng_aio *
 aio_to_try(nngio_op *op)
 {
-	if (op->queue != NULL) {
-		return (queue_inline_aio(op->queue));
-	}
-	if (op->inline_aio == NULL && nng_aio_alloc(&op->inline_aio, NULL, NULL) != 0) {
-		return (NULL); // then NNG gets it at once
-	}
-	return (op->inline_aio);
+	return (op->queue != NULL ? queue_inline_aio(op->queue) : op_inline_aio(op));
+}
+
+// Sends if that can be done at once; NNG_ETIMEDOUT if not, and `msg` is what is left.
+int
+op_try_send(nngio_op *op, nng_aio *aio, nng_msg **msg)
+{
+	op_start(op, aio, 0, *msg);
+	return (inline_result(op, aio, msg));
 }
 
 // From here on the callback may take the operation at any moment.
@@ -78,6 +97,17 @@ op_pending(nngio_op *op)
 	atomic_store(&op->state, OP_PENDING);
 }
 
+// It has not begun after all.
+static void
+op_withdraw(nngio_op *op)
+{
+	op_off_loop(op);
+	if (op->queue != NULL) {
+		queue_rele(op->queue);
+	}
+	atomic_store(&op->state, OP_IDLE);
+}
+
 static int
 begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 {
@@ -85,17 +115,15 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 	int      rv;
 
 	op_set_header(op, h, msg);
-	if ((rv = op_send_allowed(h)) != 0 || (rv = message_make_room(&msg)) != 0) {
+	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(&msg)) != 0) {
 		op_sent(op, msg);
 		return (rv);
 	}
 	if ((h->flags & NNGIO_TRY_SEND) != 0) {
-		if ((aio = aio_to_try(op)) != NULL) {
-			op_start(op, aio, 0, msg);
-			if ((rv = inline_result(op, aio, &msg)) != NNG_ETIMEDOUT || ms == 0) {
-				op_sent(op, msg);
-				return (rv);
-			}
+		if ((aio = aio_to_try(op)) != NULL &&
+		    ((rv = op_try_send(op, aio, &msg)) != NNG_ETIMEDOUT || ms == 0)) {
+			op_sent(op, msg);
+			return (rv);
 		}
 	} else if ((h->flags & NNGIO_INLINE_SEND) != 0) {
 		ms = ms == 0 ? 1 : ms; // RESPONDENT asks for time before it looks whether it needs any
@@ -103,11 +131,15 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 			op->inlined = true;
 			op_pending(op);
 			op_start(op, op->inline_aio, ms, msg);
-			return (inline_done(op) ? inline_finish(op) : NNGIO_PENDING);
+			if (inline_done(op)) {
+				return (inline_finish(op));
+			}
+			pending_add(op);
+			return (NNGIO_PENDING);
 		}
 	}
 	op_pending(op);
-	op_start(op, op->aio, ms, msg);
+	op_send(op, ms, msg);
 	return (NNGIO_PENDING);
 }
 
@@ -205,7 +237,13 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 	}
 	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
 		op_start(op, aio, 0, NULL);
-		if ((rv = inline_result(op, aio, NULL)) != NNG_ETIMEDOUT || ms == 0) {
+		rv = inline_result(op, aio, NULL);
+		if (rv == 0 && (h->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+			pthread_mutex_lock(&h->lock);
+			handle_delivered(h, op);
+			pthread_mutex_unlock(&h->lock);
+		}
+		if (rv != NNG_ETIMEDOUT || ms == 0) {
 			handle_leave(h);
 			return (rv);
 		}
@@ -220,7 +258,11 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		atomic_fetch_add(&h->on_loops, 1);
 	}
 	op_pending(op);
-	op_receive(op, ms, false);
+	if ((rv = op_receive(op, ms)) != 0) {
+		op_withdraw(op);
+		handle_leave(h);
+		return (rv);
+	}
 	handle_leave(h);
 	return (NNGIO_PENDING);
 }

@@ -1,8 +1,9 @@
-// Sockets and contexts: opening, closing, and the messages that a cancelled receive left behind.
+// Sockets and contexts: opening and closing.
 //
 // NNG lets nobody submit to a socket while it closes: the operation is orphaned, or worse.  So each
 // call into NNG on a handle is counted while it runs, close first refuses new ones and waits for the
-// count to reach zero, and a socket's contexts are closed before it.
+// count to reach zero, ends the operations that are pending (see pending.c), and closes a socket's
+// contexts before it.
 
 #include <sched.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ handle_new(uint32_t flags, nngio_handle *parent)
 		atomic_init(&h->refs, 1);
 		h->flags  = flags;
 		h->parent = parent;
+		pthread_mutex_init(&h->gate, NULL);
 		pthread_mutex_init(&h->lock, NULL);
 	}
 	return (h);
@@ -36,7 +38,9 @@ handle_rele(nngio_handle *h)
 		return;
 	}
 	handle_unpark_all(h);
+	retired_free(h);
 	pthread_mutex_destroy(&h->lock);
+	pthread_mutex_destroy(&h->gate);
 	if (h->parent != NULL) {
 		handle_rele(h->parent);
 	}
@@ -78,7 +82,7 @@ handle_leave(nngio_handle *h)
 }
 
 // Waits for something that takes a thread microseconds: a submission to end, or another closer.
-static void
+void
 pause_briefly(int turn)
 {
 	if (turn < 100) {
@@ -157,6 +161,8 @@ shut(nngio_handle *h)
 	while (atomic_load(&h->inside) != 0) {
 		pause_briefly(turn++);
 	}
+	pending_end(h);
+	retired_free(h);
 	return (true);
 }
 
@@ -223,11 +229,39 @@ nngio_handle_close(nngio_handle *h)
 		handle_unpark_all(c);
 		handle_rele(c); // the list's
 	}
+	dials_begin(h, 0);
 	nng_socket s = { .id = h->id };
 	nng_close(s);
 	atomic_store(&h->closed, 2);
 	handle_unpark_all(h);
 	return (0);
+}
+
+// Options of a context.  NNG frees a context that is closed under one of these, when its socket may be gone.
+int
+nngio_ctx_get(nngio_handle *h, const char *name, void *value, size_t *size)
+{
+	nng_ctx c = { .id = h->id };
+	int     rv;
+
+	if ((rv = handle_enter(h)) == 0) {
+		rv = nng_ctx_get(c, name, value, size);
+		handle_leave(h);
+	}
+	return (rv);
+}
+
+int
+nngio_ctx_set(nngio_handle *h, const char *name, const void *value, size_t size)
+{
+	nng_ctx c = { .id = h->id };
+	int     rv;
+
+	if ((rv = handle_enter(h)) == 0) {
+		rv = nng_ctx_set(c, name, value, size);
+		handle_leave(h);
+	}
+	return (rv);
 }
 
 // The destructor of the handle's Python object.  Operations that are still pending keep it.
@@ -255,74 +289,4 @@ uint32_t
 nngio_handle_on_loops(nngio_handle *h)
 {
 	return (atomic_load(&h->on_loops));
-}
-
-// Keeps a message for the handle's next receive.  A receive that NNG has already would not look here:
-// the oldest one is aborted, and its callback picks the message up.  It is aborted under the lock that
-// its callback takes to leave the list, so it can't have become another operation meanwhile.
-void
-handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg)
-{
-	parked *node = op->spare;
-
-	op->spare = NULL;
-	if (atomic_load(&h->closed) == 2) {
-		nng_msg_free(msg);
-		free(node);
-		return;
-	}
-	node->msg  = msg;
-	node->next = NULL;
-	pthread_mutex_lock(&h->lock);
-	if (h->parked_last != NULL) {
-		h->parked_last->next = node;
-	} else {
-		h->parked_first = node;
-	}
-	h->parked_last = node;
-	atomic_fetch_add(&h->parked_count, 1);
-	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
-		if (!r->redeliver && r->aborted == 0) {
-			if (handle_try_enter(h)) {
-				r->redeliver = true;
-				nng_aio_abort(r->aio, NNG_ECANCELED);
-				handle_leave(h);
-			}
-			break;
-		}
-	}
-	pthread_mutex_unlock(&h->lock);
-}
-
-bool
-handle_unpark(nngio_handle *h, nng_msg **msg)
-{
-	parked *node;
-
-	if (atomic_load(&h->parked_count) == 0) {
-		return (false);
-	}
-	pthread_mutex_lock(&h->lock);
-	if ((node = h->parked_first) != NULL) {
-		if ((h->parked_first = node->next) == NULL) {
-			h->parked_last = NULL;
-		}
-		atomic_fetch_sub(&h->parked_count, 1);
-	}
-	pthread_mutex_unlock(&h->lock);
-	if (node == NULL) {
-		return (false);
-	}
-	*msg = node->msg;
-	free(node);
-	return (true);
-}
-
-void
-handle_unpark_all(nngio_handle *h)
-{
-	nng_msg *msg;
-	while (handle_unpark(h, &msg)) {
-		nng_msg_free(msg);
-	}
 }

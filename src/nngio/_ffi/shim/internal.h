@@ -17,6 +17,7 @@ enum op_state {
 	OP_DONE    = 3, // the result stands
 	OP_ORPHAN  = 4, // pending, and its owner is gone: the callback returns it to the pool
 	OP_QUEUED  = 5, // the result stands, and the operation is on its queue
+	OP_CLAIMED = 6, // being submitted: nobody but the submitter may look at it
 };
 
 // Aborts a sleep with what the owner sees as NNG_ETIMEDOUT.
@@ -25,8 +26,15 @@ enum op_state {
 // A message that a receive was given after its caller had gone.
 typedef struct parked {
 	nng_msg       *msg;
+	uint32_t       turn; // of that receive
 	struct parked *next;
 } parked;
+
+// An aio that is not used again: see pending.c.
+typedef struct retired {
+	nng_aio        *aio;
+	struct retired *next;
+} retired;
 
 struct nngio_handle {
 	atomic_uint     refs;
@@ -39,9 +47,16 @@ struct nngio_handle {
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
 	atomic_uint     parked_count;
 	atomic_uint     on_loops; // receives that an event loop is to resume
-	pthread_mutex_t lock; // of the fields below and of the pending list's links
+	atomic_uint     sending;  // sends that NNG has, where only one may be, or no receive beside one
+	atomic_uint     turn;     // numbers the receives, and the sends that make replies stale
+	pthread_mutex_t gate;     // held while a send or receive begins, where no receive may be beside a send
+	pthread_mutex_t lock;     // of the fields below and of the lists' links
+	uint32_t        stale;    // what was received in an earlier turn is not wanted any more
 	parked         *parked_first, *parked_last;
-	nngio_op       *pending_first, *pending_last; // receives that NNG has
+	nngio_op       *pending_first, *pending_last; // operations that NNG has
+	nngio_op       *dialing;                      // operations in nng_dialer_start
+	retired        *retired_first, *retired_last;
+	unsigned        retired_count;
 };
 
 struct nngio_op {
@@ -62,12 +77,13 @@ struct nngio_op {
 	bool          inlined;   // the pending send is on inline_aio
 	bool          on_loop;   // counted in the handle's on_loops
 	bool          dropped;   // on its queue, and its owner is gone
+	bool          counted;   // in the handle's `sending`
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
-	bool          listed;    // in the handle's list of pending receives; under the lock
-	int           aborted;   // the code that the owner asked for, or 0; under the lock for a receive
-	int           ms;        // the timeout as submitted, in case it is submitted again
+	int           aborted;   // the code that the owner asked for, or 0; under the lock if listed
+	int           ms;        // the timeout as submitted
 	int           slept;     // the result of a sleep that goes on to its end
-	nng_time      deadline;  // the same as a time, when `ms` is positive
+	nng_time      begun;     // when it was submitted, if that has an end; when a dial began
+	uint32_t      turn;      // of a receive
 	uint32_t      dialer;
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
 	size_t        header_len;
@@ -76,6 +92,8 @@ struct nngio_op {
 	uint64_t     tag;
 	nngio_op    *next;                       // in the queue, or in the pool
 	nngio_op    *pending_next, *pending_prev; // in the handle's list
+
+	_Atomic(nngio_handle *) listed; // in whose list of pending operations; changed under that one's lock
 };
 
 // lifecycle.c
@@ -90,14 +108,35 @@ bool handle_try_enter(nngio_handle *h);
 void handle_leave(nngio_handle *h);
 void handle_hold(nngio_handle *h);
 void handle_rele(nngio_handle *h);
+void pause_briefly(int turn);
+
+// parked.c
 void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);
 bool handle_unpark(nngio_handle *h, nng_msg **msg);
 void handle_unpark_all(nngio_handle *h);
+void handle_restarts(nngio_handle *h);
+void handle_delivered(nngio_handle *h, nngio_op *op);
+void wake_receiver(nngio_handle *h);
+
+// pending.c
+void pending_add(nngio_op *op);
+bool pending_remove(nngio_op *op, bool delivered, int *aborted);
+void pending_look_again(nngio_handle *h, nngio_op *op);
+void pending_end(nngio_handle *h);
+int  time_left(nngio_op *op);
+int  explicit_ms(nngio_op *op, int ms);
+void retire_if_late(nngio_op *op, nng_aio **aio);
+void retired_free(nngio_handle *h);
+
+// job.c
+void dials_begin(nngio_handle *h, uint32_t dialer);
 
 // operation.c
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);
+void op_callback(void *arg);
 void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
-void op_receive(nngio_op *op, int ms, bool resubmitted);
+void op_send(nngio_op *op, int ms, nng_msg *msg);
+int  op_receive(nngio_op *op, int ms);
 void op_complete(nngio_op *op, int result);
 void op_recycle(nngio_op *op);
 void op_keep(nngio_op *op, nng_msg *msg);
@@ -106,10 +145,12 @@ void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
 void op_pending(nngio_op *op);
 void op_off_loop(nngio_op *op);
+int  op_try_send(nngio_op *op, nng_aio *aio, nng_msg **msg);
+nng_aio *op_inline_aio(nngio_op *op);
 bool inline_done(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
-int  op_send_allowed(nngio_handle *h);
+int  op_send_allowed(nngio_op *op, nngio_handle *h);
 
 // message.c
 void     box_hold(nngio_box *box);

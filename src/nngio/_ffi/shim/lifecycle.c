@@ -9,7 +9,8 @@
 // are in whatever state they were, so nothing may reach NNG any more.
 atomic_int nngio_is_forked;
 
-static atomic_int      started;
+static atomic_int      started; // 0, 1 starting, 2
+static bool            watching;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void
@@ -29,7 +30,7 @@ nngio_forked(void)
 bool
 nngio_started(void)
 {
-	return (atomic_load(&started) != 0);
+	return (atomic_load(&started) == 2);
 }
 
 static atomic_int exiting;
@@ -81,20 +82,24 @@ nngio_init(void)
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
 	}
-	if (atomic_load_explicit(&started, memory_order_acquire)) {
+	if (atomic_load_explicit(&started, memory_order_acquire) == 2) {
 		return (0);
 	}
 	pthread_mutex_lock(&start_lock);
-	if (!atomic_load(&started)) {
+	if (atomic_load(&started) != 2) {
 		sigset_t old;
 		nng_aio *aio = NULL;
+		if (!watching) {
+			pthread_atfork(NULL, NULL, after_fork_in_child);
+			watching = true;
+		}
+		atomic_store(&started, 1); // a child that is forked from here on can't use what is half made
 		block_signals(&old);
 		if ((rv = nng_aio_alloc(&aio, NULL, NULL)) == 0) { // this starts the library
 			nng_aio_free(aio);
-			pthread_atfork(NULL, NULL, after_fork_in_child);
-			atomic_store_explicit(&started, 1, memory_order_release);
 		}
 		restore_signals(&old);
+		atomic_store_explicit(&started, rv == 0 ? 2 : 0, memory_order_release);
 	}
 	pthread_mutex_unlock(&start_lock);
 	return (rv);

@@ -31,10 +31,11 @@ enum nngio_flags {
 	NNGIO_TRY_SEND       = 2,  // a non-blocking send changes no state when it fails
 	NNGIO_TRY_RECV       = 4,  // the same for a receive
 	NNGIO_KEEP_SEND      = 8,  // never abort a send: the protocol frees the message and says it failed
-	NNGIO_INLINE_SEND    = 16, // a send that is accepted at once leaves the aio empty on return
+	NNGIO_INLINE_SEND    = 16, // a send can be waited for on an aio without a callback, but not tried
 	NNGIO_SEND_RESTARTS  = 32, // a send begins anew: replies to the one before are stale
 	NNGIO_SEND_NEEDS_ONE = 64, // a send answers the message received last
 	NNGIO_RAW            = 128, // a message is sent with the header it has
+	NNGIO_SURVEYS        = 256, // a receive ends with the survey, and aborting one ends the survey
 };
 
 typedef struct nngio_box    nngio_box;
@@ -81,6 +82,8 @@ void          nngio_handle_free(nngio_handle *h);
 uint32_t      nngio_handle_id(nngio_handle *h);
 uint32_t      nngio_handle_parked(nngio_handle *h);
 uint32_t      nngio_handle_on_loops(nngio_handle *h);
+int nngio_ctx_get(nngio_handle *h, const char *name, void *value, size_t *size);
+int nngio_ctx_set(nngio_handle *h, const char *name, const void *value, size_t size);
 
 // operation.c
 nngio_op *nngio_op_new(int slice_ms);
@@ -94,8 +97,9 @@ int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 
 // job.c: calls that block, on threads of their own
-int nngio_begin_dial(nngio_op *op, uint32_t dialer);
+int nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_close(nngio_op *op, nngio_handle *h);
+int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
 
 // wait.c: the same, and wait for the outcome; the end of operations that nobody waits for any more
 int  nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);

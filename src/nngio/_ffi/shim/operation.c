@@ -18,8 +18,6 @@
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static nngio_op       *pool;
 
-static void op_callback(void *arg);
-
 nngio_op *
 nngio_op_new(int slice_ms)
 {
@@ -139,6 +137,10 @@ op_sent(nngio_op *op, nng_msg *msg)
 		box_rele(op->box);
 		op->box = NULL;
 	}
+	if (op->counted) {
+		op->counted = false;
+		atomic_fetch_sub(&op->handle->sending, 1);
+	}
 }
 
 // Makes an idle operation ready for `h`; what it held from before is let go.  NNG_ENOMEM is possible.
@@ -158,6 +160,9 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 			return (NNG_ENOMEM);
 		}
 	}
+	if (kind == NNGIO_RECV) {
+		op->turn = atomic_fetch_add(&h->turn, 1) + 1;
+	}
 	op->kind      = kind;
 	op->result    = 0;
 	op->aborted   = 0;
@@ -172,6 +177,10 @@ op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 {
 	uint32_t id = op->handle->id;
 
+	op->ms = ms;
+	if (ms > 0 || ms == NNG_DURATION_DEFAULT) {
+		op->begun = nng_clock();
+	}
 	nng_aio_set_timeout(aio, ms);
 	nng_aio_set_msg(aio, msg);
 	if ((op->handle->flags & NNGIO_CTX) != 0) {
@@ -183,41 +192,52 @@ op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 	}
 }
 
-// Submits a receive that can be found by handle_park.  A message that was parked before NNG had the
-// operation is looked for once more when it has it.
+// Begins a send that its callback finishes.  A REQ's receive that begins beside a send which waits for a
+// peer leads NNG into a state from which there is no way back, and so does a REP's second reply.
 void
-op_receive(nngio_op *op, int ms, bool resubmitted)
+op_send(nngio_op *op, int ms, nng_msg *msg)
 {
-	nngio_handle *h = op->handle;
+	nngio_handle *h     = op->handle;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
 
-	op->ms       = ms;
-	op->deadline = ms > 0 ? nng_clock() + (nng_time) ms : 0;
-	pthread_mutex_lock(&h->lock);
-	op->pending_next = NULL;
-	op->pending_prev = h->pending_last;
-	*(h->pending_last != NULL ? &h->pending_last->pending_next : &h->pending_first) = op;
-	h->pending_last                                                                  = op;
-	op->listed                                                                       = true;
-	pthread_mutex_unlock(&h->lock);
-
-	op_start(op, op->aio, ms, NULL);
-
-	// What came while NNG did not have it yet found nothing to abort: the owner's abort, when the callback
-	// submits anew, and a message that was parked.
-	if (atomic_load(&h->parked_count) == 0 && !resubmitted) {
+	ms = explicit_ms(op, ms);
+	pending_add(op);
+	if (!gated) {
+		op_start(op, op->aio, ms, msg);
 		return;
 	}
-	pthread_mutex_lock(&h->lock);
-	if (op->listed && op->aborted != 0) {
-		nng_aio_abort(op->aio, op->aborted);
+	pthread_mutex_lock(&h->gate);
+	op->counted = true;
+	atomic_fetch_add(&h->sending, 1);
+	op_start(op, op->aio, ms, msg);
+	pthread_mutex_unlock(&h->gate);
+}
+
+// Begins a receive.  A message that was parked before NNG had the operation is looked for once more when
+// it has it.  NNG_ESTATE if it can't begin.
+int
+op_receive(nngio_op *op, int ms)
+{
+	nngio_handle *h     = op->handle;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
+
+	ms = explicit_ms(op, ms);
+	if (gated) {
+		pthread_mutex_lock(&h->gate);
+		if (atomic_load(&h->sending) != 0) {
+			pthread_mutex_unlock(&h->gate);
+			return (NNG_ESTATE);
+		}
 	}
-	// The operation may be over by now, and somebody else's: then it is not in the list, or it is there
-	// anew, and a needless abort only makes it look at the parked messages.
-	if (h->pending_first != NULL && h->parked_first != NULL) {
-		h->pending_first->redeliver = true;
-		nng_aio_abort(h->pending_first->aio, NNG_ECANCELED);
+	pending_add(op);
+	op_start(op, op->aio, ms, NULL);
+	if (gated) {
+		pthread_mutex_unlock(&h->gate);
 	}
-	pthread_mutex_unlock(&h->lock);
+	if (atomic_load(&h->parked_count) != 0) {
+		pending_look_again(h, op);
+	}
+	return (0);
 }
 
 // The last act on an operation by whoever finished it.
@@ -263,12 +283,15 @@ send_outcome(nngio_op *op, int rv, nng_msg **msg)
 }
 
 static void
-finish_send(nngio_op *op, nng_aio *aio)
+finish_send(nngio_op *op)
 {
-	int      rv  = nng_aio_result(aio);
-	nng_msg *msg = nng_aio_get_msg(aio);
+	int      rv  = nng_aio_result(op->aio);
+	nng_msg *msg = nng_aio_get_msg(op->aio);
+	int      aborted;
 
-	nng_aio_set_msg(aio, NULL);
+	nng_aio_set_msg(op->aio, NULL);
+	pending_remove(op, false, &aborted);
+	retire_if_late(op, &op->aio);
 	rv = send_outcome(op, rv, &msg);
 	op_sent(op, msg);
 	op_complete(op, rv);
@@ -284,18 +307,10 @@ finish_recv(nngio_op *op)
 	bool          redeliver;
 
 	nng_aio_set_msg(op->aio, NULL);
-	pthread_mutex_lock(&h->lock);
-	*(op->pending_next != NULL ? &op->pending_next->pending_prev : &h->pending_last) =
-	    op->pending_prev;
-	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
-	    op->pending_next;
-	op->listed    = false;
-	redeliver     = op->redeliver;
-	op->redeliver = false;
-	aborted       = op->aborted;
-	pthread_mutex_unlock(&h->lock);
+	redeliver = pending_remove(op, msg != NULL, &aborted);
+	retire_if_late(op, &op->aio);
 
-	if (msg == NULL && redeliver && handle_unpark(h, &msg)) {
+	if (msg == NULL && (redeliver || (h->flags & NNGIO_SURVEYS) != 0) && handle_unpark(h, &msg)) {
 		result = 0;
 	}
 	if (msg != NULL) {
@@ -305,16 +320,14 @@ finish_recv(nngio_op *op)
 	}
 	if (redeliver && aborted == 0 && result == NNG_ECANCELED) {
 		// Another receive had taken the parked message: go on waiting for what time is left.
-		int ms = op->ms;
-		if (ms > 0) {
-			nng_time now = nng_clock();
-			ms           = op->deadline > now ? (int) (op->deadline - now) : 0;
-		}
+		int ms = time_left(op);
 		result = NNG_ECLOSED;
 		if (handle_try_enter(h)) {
 			// The operation may be over, and with it its hold on the handle, before this is.
 			handle_hold(h);
-			op_receive(op, ms, true);
+			pending_add(op);
+			op_start(op, op->aio, ms, NULL);
+			pending_look_again(h, op);
 			handle_leave(h);
 			handle_rele(h);
 			return;
@@ -337,16 +350,17 @@ finish_sleep(nngio_op *op)
 	op_complete(op, rv);
 }
 
-// The callback of every aio, on a thread of NNG's: its task threads', or that of the pipe which
-// brought the message.  NNG holds no lock of its own here.
-static void
+// The callback of every aio, on a thread of NNG's: its task threads', or that of the pipe which brought
+// the message.  NNG holds no lock of its own here but one: of the socket's options and endpoints, for a
+// send that a new pipe has set free.
+void
 op_callback(void *arg)
 {
 	nngio_op *op = arg;
 
 	switch (op->kind) {
 	case NNGIO_SEND:
-		finish_send(op, op->aio);
+		finish_send(op);
 		break;
 	case NNGIO_RECV:
 		finish_recv(op);
@@ -378,7 +392,7 @@ bool
 nngio_op_busy(nngio_op *op)
 {
 	unsigned s = atomic_load(&op->state);
-	return (s == OP_PENDING || s == OP_WAITED || s == OP_QUEUED);
+	return (s != OP_IDLE && s != OP_DONE);
 }
 
 uint64_t
@@ -399,9 +413,13 @@ nngio_op_free(nngio_op *op)
 	}
 	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
 	    op->kind < NNGIO_DIAL) {
-		nngio_op_abort(op, NNG_ECANCELED);
-		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
-			return;
+		if (op->kind == NNGIO_RECV && (op->handle->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+			nngio_abandon(op, NULL); // before the next send, which must not answer what this got
+		} else {
+			nngio_op_abort(op, NNG_ECANCELED);
+			if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+				return;
+			}
 		}
 	}
 	if (op->queue != NULL && op->kind < NNGIO_DIAL && nngio_op_busy(op)) {

@@ -2,7 +2,7 @@
 
 #include "internal.h"
 
-// From idle or done to pending; false when the operation is pending already.
+// From idle or done to claimed; false when the operation is pending already.
 static bool
 claim(nngio_op *op)
 {
@@ -10,7 +10,7 @@ claim(nngio_op *op)
 	if (s != OP_IDLE && s != OP_DONE) {
 		return (false);
 	}
-	if (!atomic_compare_exchange_strong(&op->state, &s, OP_PENDING)) {
+	if (!atomic_compare_exchange_strong(&op->state, &s, OP_CLAIMED)) {
 		return (false);
 	}
 	if (op->queue != NULL) {
@@ -42,6 +42,7 @@ int
 nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 {
 	nng_msg *msg;
+	nng_aio *aio;
 	int      rv;
 
 	if (nngio_forked()) {
@@ -64,11 +65,16 @@ nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 	box_hold(box);
 	op->box        = box;
 	op_set_header(op, h, msg);
-	if ((rv = op_send_allowed(h)) != 0 || (rv = message_make_room(&msg)) != 0) {
+	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(&msg)) != 0) {
+		op_sent(op, msg);
+		op_complete(op, rv);
+	} else if ((h->flags & NNGIO_TRY_SEND) != 0 && (aio = op_inline_aio(op)) != NULL &&
+	    ((rv = op_try_send(op, aio, &msg)) != NNG_ETIMEDOUT || ms == 0)) {
 		op_sent(op, msg);
 		op_complete(op, rv);
 	} else {
-		op_start(op, op->aio, ms, msg);
+		atomic_store(&op->state, OP_PENDING);
+		op_send(op, ms, msg);
 	}
 	handle_leave(h);
 	return (0);
@@ -98,7 +104,10 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 		op_keep(op, msg);
 		op_complete(op, 0);
 	} else {
-		op_receive(op, ms, false);
+		atomic_store(&op->state, OP_PENDING);
+		if ((rv = op_receive(op, ms)) != 0) {
+			op_complete(op, rv);
+		}
 	}
 	handle_leave(h);
 	return (0);
@@ -126,6 +135,7 @@ nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
 	} else if (sleep_ms == INT32_MAX) {
 		sleep_ms--;
 	}
+	atomic_store(&op->state, OP_PENDING);
 	nng_aio_set_timeout(op->aio, sleep_ms);
 	nng_sleep_aio(sleep_ms + 1, op->aio);
 	return (0);
@@ -145,33 +155,28 @@ nngio_op_abort(nngio_op *op, int code)
 		return (0);
 	}
 	switch (op->kind) {
+	case NNGIO_SEND:
+		if ((op->handle->flags & NNGIO_KEEP_SEND) != 0) {
+			break;
+		}
+		// fall through
 	case NNGIO_RECV:
 		pthread_mutex_lock(&op->handle->lock);
 		if (op->aborted == 0) {
 			op->aborted = code;
 		}
-		if (op->listed && handle_try_enter(op->handle)) {
-			nng_aio_abort(op->aio, op->aborted);
+		if (atomic_load(&op->listed) == op->handle && handle_try_enter(op->handle)) {
+			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, op->aborted);
 			handle_leave(op->handle);
 		}
 		pthread_mutex_unlock(&op->handle->lock);
 		break;
-	case NNGIO_SEND:
-		if ((op->handle->flags & NNGIO_KEEP_SEND) == 0 && op->aborted == 0 &&
-		    handle_try_enter(op->handle)) {
-			op->aborted = code;
-			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, code);
-			handle_leave(op->handle);
-		}
-		break;
 	case NNGIO_CLOSE:
 		break;
-	case NNGIO_DIAL: {
-		nng_dialer d = { .id = op->dialer };
-		op->aborted  = code;
-		nng_dialer_close(d);
+	case NNGIO_DIAL:
+		op->aborted = code;
+		nngio_dialer_close(op->handle, op->dialer);
 		break;
-	}
 	default: // a sleep, whose timeout means something else
 		if (op->aborted == 0) {
 			op->aborted = code;

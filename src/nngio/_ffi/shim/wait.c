@@ -1,5 +1,6 @@
 // Waiting for an operation: until the result is there, or a signal comes.
 
+#include <sched.h>
 #include <time.h>
 
 #include "internal.h"
@@ -10,8 +11,13 @@ int
 inline_finish(nngio_op *op)
 {
 	nng_msg *left;
+	int      aborted;
 
-	op->result  = inline_result(op, op->inline_aio, &left);
+	op->result = inline_result(op, op->inline_aio, &left);
+	if (atomic_load(&op->listed) != NULL) {
+		pending_remove(op, false, &aborted);
+		retire_if_late(op, &op->inline_aio);
+	}
 	op->inlined = false;
 	op_sent(op, left);
 	atomic_store(&op->state, OP_IDLE);
@@ -34,7 +40,9 @@ inline_wait(nngio_op *op)
 			nap.tv_nsec *= 2;
 		}
 	}
-	return (inline_finish(op));
+	inline_finish(op);
+	stay_if_exiting();
+	return (op->result);
 }
 
 // Returns the result, or NNGIO_AGAIN when a signal came or the operation's slice of time is over: the
@@ -50,9 +58,16 @@ wait_for(nngio_op *op, int look_ms)
 		if (atomic_compare_exchange_strong(&op->state, &s, OP_WAITED)) {
 			s = OP_WAITED;
 		}
+		if (s == OP_CLAIMED) {
+			sched_yield();
+			continue;
+		}
 		if (s != OP_WAITED) {
 			stay_if_exiting();
 			return (op->result);
+		}
+		if (nngio_forked()) {
+			return (NNGIO_FORKED);
 		}
 		if (op->kind == NNGIO_RECV && atomic_load(&op->handle->on_loops) != 0) {
 			// A loop that does not run may hold what this waits for: let Python look, now and then.

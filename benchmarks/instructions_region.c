@@ -1,0 +1,13 @@
+// What callgrind is to count: what the calling thread does in `call`.  After it, callgrind writes a file.
+
+#include <valgrind/callgrind.h>
+
+void
+region(void (*call)(void))
+{
+	CALLGRIND_ZERO_STATS;
+	CALLGRIND_TOGGLE_COLLECT;
+	call();
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS;
+}

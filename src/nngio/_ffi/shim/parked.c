@@ -1,0 +1,141 @@
+// Messages that a receive was given after its caller had gone: "parked" for the handle's next receive.
+//
+// Which of them are still wanted.  Where an exchange is one message each way, a message belongs to it.
+// When a REQ or SURVEYOR sends anew, replies to the request before are stale, parked already or still on
+// their way into here; so is a request once a REP has received the next one, because it can't be answered
+// any more.  So receives are numbered as they begin, and the handle knows from which on they count.
+
+#include <stdlib.h>
+
+#include "internal.h"
+
+static bool
+is_stale(nngio_handle *h, uint32_t turn)
+{
+	return ((int32_t) (turn - h->stale) < 0);
+}
+
+// Under the lock.
+static parked *
+take_first(nngio_handle *h)
+{
+	parked *node = h->parked_first;
+
+	if (node != NULL) {
+		if ((h->parked_first = node->next) == NULL) {
+			h->parked_last = NULL;
+		}
+		atomic_fetch_sub(&h->parked_count, 1);
+	}
+	return (node);
+}
+
+// Drops the messages that are stale.  Under the lock.
+static void
+drop_stale(nngio_handle *h)
+{
+	while (h->parked_first != NULL && is_stale(h, h->parked_first->turn)) {
+		parked *node = take_first(h);
+		nng_msg_free(node->msg);
+		free(node);
+	}
+}
+
+// A receive that NNG has already would not look here for the message that is parked: the oldest one is
+// aborted, and its callback picks the message up.  Under the lock, which the callback takes to leave the
+// list, so the receive can't have become another operation meanwhile.  Not where an abort would end the
+// survey; there the callback looks by itself.
+void
+wake_receiver(nngio_handle *h)
+{
+	if (h->parked_first == NULL || (h->flags & NNGIO_SURVEYS) != 0) {
+		return;
+	}
+	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
+		if (r->kind == NNGIO_RECV && !r->redeliver && r->aborted == 0) {
+			if (handle_try_enter(h)) {
+				r->redeliver = true;
+				nng_aio_abort(r->aio, NNG_ECANCELED);
+				handle_leave(h);
+			}
+			return;
+		}
+	}
+}
+
+// Keeps the message of the receive `op` for the handle's next one.
+void
+handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg)
+{
+	parked *node = op->spare;
+
+	op->spare  = NULL;
+	node->msg  = msg;
+	node->turn = op->turn;
+	node->next = NULL;
+	pthread_mutex_lock(&h->lock);
+	if (atomic_load(&h->closed) == 2 || is_stale(h, op->turn)) {
+		pthread_mutex_unlock(&h->lock);
+		nng_msg_free(msg);
+		free(node);
+		return;
+	}
+	if (h->parked_last != NULL) {
+		h->parked_last->next = node;
+	} else {
+		h->parked_first = node;
+	}
+	h->parked_last = node;
+	atomic_fetch_add(&h->parked_count, 1);
+	wake_receiver(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+bool
+handle_unpark(nngio_handle *h, nng_msg **msg)
+{
+	parked *node;
+
+	if (atomic_load(&h->parked_count) == 0) {
+		return (false);
+	}
+	pthread_mutex_lock(&h->lock);
+	node = take_first(h);
+	pthread_mutex_unlock(&h->lock);
+	if (node == NULL) {
+		return (false);
+	}
+	*msg = node->msg;
+	free(node);
+	return (true);
+}
+
+void
+handle_unpark_all(nngio_handle *h)
+{
+	nng_msg *msg;
+	while (handle_unpark(h, &msg)) {
+		nng_msg_free(msg);
+	}
+}
+
+// A send begins a new exchange: what was received so far, or is being received, belongs to the one before.
+void
+handle_restarts(nngio_handle *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stale = atomic_fetch_add(&h->turn, 1) + 1;
+	drop_stale(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+// NNG gave the receive a message: where that is the one to be answered now, it takes the place of those
+// before.  Under the lock.
+void
+handle_delivered(nngio_handle *h, nngio_op *op)
+{
+	if ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0 && !is_stale(h, op->turn)) {
+		h->stale = op->turn;
+		drop_stale(h);
+	}
+}
