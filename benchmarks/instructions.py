@@ -27,7 +27,7 @@ from benchmarks.instructions_program import OPERATIONS
 
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "instructions.json"
-COUNT = 300
+COUNT = 200
 TOLERANCE = 0.10
 EXTENSION = ("_nng", "libnng", "libc", "libpthread", "ld-linux", "libm", "[vdso]")
 

@@ -7,7 +7,8 @@ NNG's threads run when they like, so nothing here may depend on that:
 
 - what is sent goes into the buffer of a PAIR that has no peer;
 - what is received is there already, in a buffer that was full before;
-- a round trip has one message on its way at a time, and valgrind runs one thread at a time: the loop's thread goes on until it waits.
+- a round trip is one of two PAIRs with buffers: a send is over at once, the other side waits already, and nothing else is on its way, so the
+  loop is woken exactly twice.
 
 What the interpreter itself costs is known from `reference`, which has nothing of nngio's.
 """
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-OPERATIONS = ("reference", "sync send", "sync receive", "asyncio round trip")
+OPERATIONS = ("reference", "sync send", "sync receive", "asyncio send", "asyncio receive", "asyncio round trip")
 PAYLOAD = b"x" * 64
 
 
@@ -101,15 +102,25 @@ def receive(socket: Any, count: int) -> None:
         socket.recv()
 
 
-async def round_trips(req: Any, count: int) -> None:
+async def asend(socket: Any, count: int) -> None:
     for _ in range(count):
-        await req.asend(PAYLOAD)
-        await req.arecv()
+        await socket.asend(PAYLOAD)
 
 
-async def answer(rep: Any) -> None:
+async def areceive(socket: Any, count: int) -> None:
+    for _ in range(count):
+        await socket.arecv()
+
+
+async def round_trips(asking: Any, count: int) -> None:
+    for _ in range(count):
+        await asking.asend(PAYLOAD)
+        await asking.arecv()
+
+
+async def answer(answering: Any) -> None:
     while True:
-        await rep.asend(await rep.arecv())
+        await answering.asend(await answering.arecv())
 
 
 def main() -> None:
@@ -121,24 +132,33 @@ def main() -> None:
     # Under valgrind each turn of a task would be over before it has begun.
     Adapter.turn_seconds = 3600.0
     loop = asyncio.new_event_loop()
-    req = nngio.Req0(listen="inproc://round-trip")
-    rep = nngio.Rep0(dial="inproc://round-trip")
-    server = loop.create_task(answer(rep))
-    loop.run_until_complete(round_trips(req, 20))
-    sockets = [req, rep]
-    for repeat in (count, 2 * count):
-        region(lambda repeat=repeat: loop.run_until_complete(reference(repeat)))  # type: ignore[misc]
+    run = loop.run_until_complete
+    asking = nngio.Pair0(listen="inproc://round-trip", send_buffer=8, recv_buffer=8)
+    answering = nngio.Pair0(dial="inproc://round-trip", send_buffer=8, recv_buffer=8)
+    server = loop.create_task(answer(answering))
+    run(round_trips(asking, 10))
+    sockets = [asking, answering]
 
-        alone = nngio.Pair0(send_buffer=repeat + 10)
-        send(alone, 10)
-        region(lambda socket=alone, repeat=repeat: send(socket, repeat))  # type: ignore[misc]
+    def send_socket(size: int) -> Any:
+        sockets.append(nngio.Pair0(send_buffer=size + 10))
+        send(sockets[-1], 5)
+        run(asend(sockets[-1], 5))
+        return sockets[-1]
 
-        sender, receiver = full_socket(nngio, str(repeat), repeat + 10)
-        receive(receiver, 10)
-        region(lambda socket=receiver, repeat=repeat: receive(socket, repeat))  # type: ignore[misc]
+    def receive_socket(size: int) -> Any:
+        sender, receiver = full_socket(nngio, str(len(sockets)), size + 10)
+        sockets.extend((sender, receiver))
+        receive(receiver, 5)
+        run(areceive(receiver, 5))
+        return receiver
 
-        region(lambda repeat=repeat: loop.run_until_complete(round_trips(req, repeat)))  # type: ignore[misc]
-        sockets += [alone, sender, receiver]
+    for n in (count, 2 * count):
+        region(lambda n=n: run(reference(n)))  # type: ignore[misc]
+        region(lambda s=send_socket(n), n=n: send(s, n))  # type: ignore[misc]
+        region(lambda s=receive_socket(n), n=n: receive(s, n))  # type: ignore[misc]
+        region(lambda s=send_socket(n), n=n: run(asend(s, n)))  # type: ignore[misc]
+        region(lambda s=receive_socket(n), n=n: run(areceive(s, n)))  # type: ignore[misc]
+        region(lambda n=n: run(round_trips(asking, n)))  # type: ignore[misc]
     server.cancel()
     loop.run_until_complete(asyncio.gather(server, return_exceptions=True))
     loop.close()

@@ -470,6 +470,20 @@ def test_an_address_in_use_is_refused(transport: str, address: Address) -> None:
         exchange(peer, taken)
 
 
+@pytest.mark.parametrize("greeting", [b"", b"\0SP\0", b"GET / HTTP/1.0\r\n\r\n"], ids=["nothing", "half", "nonsense"])
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "ws"])
+def test_a_stranger_who_hangs_up_does_not_stop_a_listener(transport: str, greeting: bytes, address: Address) -> None:
+    """Whatever connects, says nothing or nonsense, and goes, the listener accepts the next peer."""
+    with nngio.Pair0(listen=address(transport)) as pair, nngio.Pair0() as peer:
+        listener = pair.listeners[0]
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX if transport == "ipc" else socket.AF_INET) as stranger:
+                stranger.connect(listener.url.removeprefix("ipc://") if transport == "ipc" else ("127.0.0.1", listener.port))
+                stranger.sendall(greeting)
+        peer.dial(listener.url, timeout=10)
+        exchange(peer, pair)
+
+
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     """Listening below a folder that doesn't exist raises `NoEntry`; dialing there finds nobody."""
     url = f"ipc://{tmp_path}/missing/socket"

@@ -297,30 +297,33 @@ def test_an_error_does_not_hold_the_buffer() -> None:
 
 
 OUT_OF_MEMORY = """
-import resource, sys
+import mmap, resource, sys, time
 import nngio
 from nngio.lowlevel import ffi, lib
 
-how, limited_by_sanitizer = sys.argv[1], sys.argv[2] == "True"
+how, sanitized = sys.argv[1], sys.argv[2] == "True"
 BODY, HEADER = bytes(range(256)), bytes.fromhex("80000001")
-
-rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
-elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
-req = nngio.Req0()
-work = []
-for _ in range(50000 if limited_by_sanitizer else 1000):
-    message = nngio.Message(BODY)
-    message.header = HEADER
-    aio = nngio.Aio()
-    aio.set_msg(message)
-    work.append((req.context(), aio, message))
-
-# NNG's table of requests grows with their number. What it grows into is not to be had: a sanitizer's allocator refuses
-# anything that large; else the address space ends here, and what is left of the heap is taken, but for small pieces.
-# (Objects of Python's own are small, and there are free places for some of each size.)
 blocks = ffi.NULL
-if not limited_by_sanitizer:
-    places = [bytes(size) for size in range(1, 512, 16) for _ in range(400)][::2]
+
+
+def can_allocate(size):
+    block = lib.nng_alloc(size)
+    if block != ffi.NULL:
+        lib.nng_free(block, size)
+    return block != ffi.NULL
+
+
+def exhaust():
+    # From here on C gets no memory, but for small pieces. Objects of Python's own are small, and do not come from there.
+    global blocks, filling
+    if sanitized:  # its allocator refuses when more than a limit is in memory, which it looks at every now and then
+        filling = mmap.mmap(-1, 400 << 20)
+        for position in range(0, len(filling), mmap.PAGESIZE):
+            filling[position] = 1
+        while can_allocate(1024):
+            time.sleep(0.01)
+        return
+    places = [bytes(size) for size in range(1, 512, 16) for _ in range(400)][::2]  # free places for objects of each size
     pages = int(open("/proc/self/statm").read().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
     for size in (1 << 20, 1 << 16, 1 << 12, 1 << 10):
@@ -328,29 +331,51 @@ if not limited_by_sanitizer:
             ffi.cast("void **", block)[0] = blocks
             blocks = block
 
-failed = error = None
-remaining = iter(work)
-for context, aio, message in remaining:
+
+def recover():
+    global blocks
+    if sanitized:
+        filling.close()
+        while not can_allocate(1024):
+            time.sleep(0.01)
+        return
+    while blocks != ffi.NULL:
+        block, blocks = blocks, ffi.cast("void **", blocks)[0]
+        lib.nng_free(block, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
+elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
+req = nngio.Req0()
+work = []
+for _ in range(1000):
+    message = nngio.Message(BODY)
+    message.header = HEADER
+    aio = nngio.Aio()
+    aio.set_msg(message)
+    work.append((req.context(), aio, message))
+error = None
+exhaust()
+deadline = time.monotonic() + 20
+for context, aio, _ in work[:-1]:  # NNG's table of requests has to grow sooner or later
     context.send_aio(aio)
-    if not aio.busy:
-        failed = aio
-        break
+while all(aio.busy for _, aio, _ in work[:-1]) and time.monotonic() < deadline:
+    time.sleep(0.001)
+context, aio, message = work[-1]
 if how == "send":
-    context, aio, message = next(remaining)
     try:
         context.send(message, timeout=0)
     except nngio.NNGError as raised:
         error = raised
+recover()
 
-while blocks != ffi.NULL:
-    block, blocks = blocks, ffi.cast("void **", blocks)[0]
-    lib.nng_free(block, 0)
-if not limited_by_sanitizer:
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-assert failed is not None, "it never ran out of memory"
+for _, failed, its_message in work[:-1]:
+    if not failed.busy:
+        break
+else:
+    raise SystemExit("it never ran out of memory")
 assert failed.result() == lib.NNG_ENOMEM, failed.result()
-assert failed.get_msg() is not None
 if how == "send":
     assert type(error) is nngio.NoMemory, repr(error)
     assert isinstance(error, MemoryError)
@@ -360,16 +385,16 @@ else:
     try:
         failed.check()
     except nngio.NoMemory as raised:
-        assert raised.message is message
-    assert failed.get_msg() is message
-    assert bytes(message) == BODY and message.header == HEADER
+        assert raised.message is its_message
+    assert failed.get_msg() is its_message
+    assert bytes(its_message) == BODY and its_message.header == HEADER
     elsewhere.send_aio(failed)
     failed.wait()
     failed.check()
 received = rep.recv_msg(timeout=10)
 assert bytes(received) == BODY and received.header[4:] == HEADER
 req.close()
-for _, aio, message in work:
+for _, aio, _ in work:
     aio.wait()
     assert aio.result() in (0, lib.NNG_ECLOSED, lib.NNG_ENOMEM)
 elsewhere.close()
@@ -385,8 +410,9 @@ def test_a_send_without_memory_gives_back_the_message(how: str) -> None:
     sanitized = hasattr(ctypes.CDLL(None), "__asan_init")
     environment = dict(os.environ)
     if sanitized:
-        options = environment.get("ASAN_OPTIONS", "")
-        environment["ASAN_OPTIONS"] = f"{options}:allocator_may_return_null=1:max_allocation_size_mb=1"
+        options = "allocator_may_return_null=1:soft_rss_limit_mb=400:detect_leaks=0"
+        environment["ASAN_OPTIONS"] = f"{environment.get('ASAN_OPTIONS', '')}:{options}"
+        environment["PYTHONMALLOC"] = "pymalloc"
     done = subprocess.run(
         [sys.executable, "-c", OUT_OF_MEMORY, how, str(sanitized)], env=environment, capture_output=True, text=True, check=False
     )

@@ -12,7 +12,7 @@ from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib
-from nngio._core.operation import KEEP_BYTES, local, new_operation
+from nngio._core.operation import KEEP_BYTES, Operation, local, new_operation
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ class Channel(AsyncChannel):
     """A socket or a context: something with a handle that can be closed."""
 
     _handle: Any
+
+
+def _operation_for(data: "Buffer | Message") -> Operation:
+    """A new operation that is to send `data`; the error, when there is no memory for one, carries the message."""
+    try:
+        return new_operation()
+    except NNGError as error:
+        error.message = data if isinstance(data, Message) else None
+        raise
 
 
 class Sender(AsyncSender, Channel):
@@ -48,7 +57,7 @@ class Sender(AsyncSender, Channel):
         op = local.op
         local.op = None
         if op is None:
-            op = new_operation()
+            op = _operation_for(data)
         try:
             if type(data) is bytes:
                 code = lib.nngio_send(op, self._handle, data, len(data), ms)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener"]
 
-_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)")
+_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)", re.IGNORECASE)
 
 
 class Listener(Endpoint):

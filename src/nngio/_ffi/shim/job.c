@@ -86,6 +86,8 @@ job_thread(void *arg)
 		rv = dial(op);
 		if (rv != 0 && op->aborted != 0) {
 			rv = op->aborted;
+		} else if (rv == NNG_ECANCELED) {
+			rv = NNG_ECLOSED; // NNG 1.6 and later, when the dialer or its socket is closed
 		}
 	}
 	op_complete(op, rv);

@@ -1,0 +1,165 @@
+// The completion queue: many push, one drains.
+
+#include <poll.h>
+
+#include "check.h"
+
+#define PUSHERS 4
+
+static nngio_queue *queue;
+static atomic_int   met;
+static int          each;
+
+// Operations as NNG's callbacks leave them, without NNG.
+static nngio_op *
+finished_op(uint64_t tag)
+{
+	nngio_op *op = new_op();
+	EQUAL(nngio_op_attach(op, queue, tag), 0);
+	op_pending(op);
+	return (op);
+}
+
+static void *
+push_all(void *argument)
+{
+	uint64_t   pusher = (uint64_t) (uintptr_t) argument;
+	nngio_op **ops    = malloc(sizeof(*ops) * (size_t) each);
+	unsigned   seed   = (unsigned) pusher;
+
+	for (int i = 0; i < each; i++) {
+		ops[i] = finished_op(pusher << 32 | (unsigned) i);
+	}
+	meet(&met, PUSHERS + 1);
+	for (int i = 0; i < each; i++) {
+		op_complete(ops[i], 0);
+		if (dice(&seed, 50) == 0) {
+			sleep_us(100);
+		}
+	}
+	free(ops);
+	return (NULL);
+}
+
+// Whether the descriptor rings, and what it has, to be asked after each batch.
+static int
+drain(nngio_op **ops, int max)
+{
+	if (nngio_queue_wait(queue, 2000) != 1) {
+		return (0);
+	}
+	return (nngio_queue_drain(queue, ops, max));
+}
+
+static void
+all_that_four_threads_push_is_drained_once_and_in_order(void)
+{
+	pthread_t threads[PUSHERS];
+	nngio_op *ops[7];
+	int       next[PUSHERS] = { 0 };
+	int       count         = 0;
+
+	each  = rounds(20000);
+	queue = nngio_queue_new();
+	atomic_store(&met, 0);
+	for (int i = 0; i < PUSHERS; i++) {
+		threads[i] = start(push_all, (void *) (uintptr_t) i);
+	}
+	meet(&met, PUSHERS + 1);
+	while (count < each * PUSHERS) {
+		int n = drain(ops, 7);
+		CHECK(n > 0 || count == each * PUSHERS);
+		for (int i = 0; i < n; i++) {
+			uint64_t tag = nngio_op_tag(ops[i]);
+			CHECK(nngio_op_busy(ops[i]));
+			nngio_op_settle(ops[i]);
+			CHECK(!nngio_op_busy(ops[i]));
+			EQUAL(tag & 0xffffffff, next[tag >> 32]);
+			next[tag >> 32]++;
+			nngio_op_free(ops[i]);
+			count++;
+		}
+	}
+	for (int i = 0; i < PUSHERS; i++) {
+		join(threads[i]);
+	}
+	EQUAL(nngio_queue_wait(queue, 0), 0);
+	nngio_queue_free(queue);
+}
+
+static void
+a_settled_batch_leaves_the_descriptor_readable_when_there_is_more(void)
+{
+	nngio_op *ops[10];
+	uint32_t  tags[4];
+
+	queue             = nngio_queue_new();
+	struct pollfd pfd = { .fd = nngio_queue_fd(queue), .events = POLLIN };
+	for (unsigned i = 0; i < 10; i++) {
+		ops[i] = finished_op(i);
+		op_complete(ops[i], 0);
+	}
+	for (unsigned got = 0; got < 10;) {
+		EQUAL(poll(&pfd, 1, 0), 1);
+		int n = nngio_queue_settle(queue, tags, 4);
+		EQUAL(n, got < 8 ? 4 : 2);
+		for (int i = 0; i < n; i++) {
+			EQUAL(tags[i], got++);
+		}
+	}
+	EQUAL(nngio_queue_settle(queue, tags, 4), 0);
+	EQUAL(poll(&pfd, 1, 0), 0);
+	for (int i = 0; i < 10; i++) {
+		CHECK(!nngio_op_busy(ops[i]));
+		nngio_op_free(ops[i]);
+	}
+	nngio_queue_free(queue);
+}
+
+static void *
+wake_once(void *argument)
+{
+	sleep_us(2000);
+	nngio_queue_wake(queue);
+	return (argument);
+}
+
+static void
+a_wake_ends_a_wait_on_an_empty_queue(void)
+{
+	nngio_op *op;
+
+	queue            = nngio_queue_new();
+	pthread_t thread = start(wake_once, NULL);
+	EQUAL(nngio_queue_wait(queue, 10000), 1);
+	EQUAL(nngio_queue_drain(queue, &op, 1), 0);
+	EQUAL(nngio_queue_wait(queue, 0), 0);
+	join(thread);
+	nngio_queue_free(queue);
+}
+
+// An operation whose owner lets go of it while it is pending, and of the queue.
+static void
+operations_that_were_dropped_with_their_queue_are_recycled(void)
+{
+	for (int i = 0; i < rounds(2000); i++) {
+		queue           = nngio_queue_new();
+		nngio_handle *h = open_socket(nng_pull0_open, PULL_FLAGS);
+		nngio_op     *op = new_op();
+		EQUAL(nngio_op_attach(op, queue, 0), 0);
+		EQUAL(nngio_begin_recv(op, h, -1), NNGIO_PENDING);
+		nngio_op_free(op);
+		nngio_queue_free(queue);
+		close_handle(h);
+	}
+}
+
+int
+main(void)
+{
+	RUN(all_that_four_threads_push_is_drained_once_and_in_order);
+	RUN(a_settled_batch_leaves_the_descriptor_readable_when_there_is_more);
+	RUN(a_wake_ends_a_wait_on_an_empty_queue);
+	RUN(operations_that_were_dropped_with_their_queue_are_recycled);
+	return (0);
+}
