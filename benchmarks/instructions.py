@@ -67,6 +67,7 @@ def count(operations: int = COUNT) -> dict[str, Cost]:
         command = [
             "valgrind",
             "--tool=callgrind",
+            "--instr-atstart=no",
             "--collect-atstart=no",
             f"--callgrind-out-file={folder}/out",
             "--fair-sched=yes",

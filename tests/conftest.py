@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import nngio
 from nngio._core.library import open_sockets
 
 _numbers = itertools.count()
@@ -31,6 +32,20 @@ def address(tmp_path: Path) -> Callable[[str], str]:
                 return f"{transport}://127.0.0.1:0"
 
     return make
+
+
+@pytest.fixture
+def pair(address: Callable[[str], str]) -> Iterator[tuple[nngio.Pair0, nngio.Pair0]]:
+    """Two sockets with a connection between them."""
+    with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+        yield left, right
+
+
+@pytest.fixture
+def lonely() -> Iterator[nngio.Pair0]:
+    """A socket without a peer: what is sent or received on it stays pending."""
+    with nngio.Pair0() as socket:
+        yield socket
 
 
 @pytest.fixture(autouse=True)

@@ -9,58 +9,16 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 import pytest
+from aios import SECONDS, Address, Pair, eventually, run
 
 import nngio
 from nngio import Aio, Message
 from nngio.lowlevel import lib
 
-Address = Callable[[str], str]
-SECONDS = 10.0
-
-
-@pytest.fixture
-def pair(address: Address) -> Iterator[tuple[nngio.Pair0, nngio.Pair0]]:
-    """Two sockets with a connection between them."""
-    with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
-        yield left, right
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true in time, of something that nobody tells when it is."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.0005)
-    return True
-
-
-def run(*functions: Callable[[], None]) -> None:
-    """Run them all at once, each in a thread, and raise what one of them raised."""
-    errors: list[BaseException] = []
-    start = threading.Barrier(len(functions))
-
-    def guarded(function: Callable[[], None]) -> None:
-        try:
-            start.wait(SECONDS)
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    for error in errors:
-        raise error
-
-
 # Dropped.
 
 
-def test_an_aio_that_nobody_keeps_still_calls_back(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_an_aio_that_nobody_keeps_still_calls_back(pair: Pair) -> None:
     """With a callback an operation needs no reference: it goes on, and the aio is gone when it is over."""
     left, right = pair
     done: SimpleQueue[int] = SimpleQueue()
@@ -91,7 +49,7 @@ def test_a_send_that_is_dropped_without_a_callback_is_canceled() -> None:
             assert bytes(message) == message.header == bytes([number])
 
 
-def test_a_receive_that_is_dropped_does_not_take_the_message(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_receive_that_is_dropped_does_not_take_the_message(pair: Pair) -> None:
     """The next receive gets it."""
     left, right = pair
     for number in range(100):
@@ -102,7 +60,7 @@ def test_a_receive_that_is_dropped_does_not_take_the_message(pair: tuple[nngio.P
 
 
 @pytest.mark.timeout(60)
-def test_a_receive_that_is_dropped_while_a_message_arrives_loses_nothing(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_receive_that_is_dropped_while_a_message_arrives_loses_nothing(pair: Pair) -> None:
     """Dropped before, in and after that moment, thousands of times: each message is received, in order, by the next receive."""
     left, right = pair
     rounds = 3000
@@ -126,7 +84,7 @@ def test_a_receive_that_is_dropped_while_a_message_arrives_loses_nothing(pair: t
     run(send, receive)
 
 
-def test_a_message_that_was_seen_to_arrive_goes_with_its_aio(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_that_was_seen_to_arrive_goes_with_its_aio(pair: Pair) -> None:
     """Whoever knows that a receive has finished, and drops the aio, drops the message: it doesn't come again."""
     left, right = pair
 
@@ -153,7 +111,7 @@ def test_a_message_that_was_seen_to_arrive_goes_with_its_aio(pair: tuple[nngio.P
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("callback", [False, True], ids=["no callback", "callback"])
 def test_a_message_that_arrives_while_its_receive_is_canceled_is_not_lost(
-    callback: bool, pair: tuple[nngio.Pair0, nngio.Pair0]
+    callback: bool, pair: Pair
 ) -> None:
     """Either the aio has it, or the next receive does; never both, never neither, thousands of times."""
     left, right = pair
@@ -224,7 +182,7 @@ def test_a_request_that_arrives_while_its_receive_is_canceled_is_answered(addres
 
 
 @pytest.mark.timeout(60)
-def test_a_message_that_arrives_as_time_runs_out_is_not_lost(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_that_arrives_as_time_runs_out_is_not_lost(pair: Pair) -> None:
     """The same for a timeout in place of the cancellation."""
     left, right = pair
     rounds = 500
@@ -323,7 +281,7 @@ def test_one_of_many_submissions_wins(callback: bool) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_message_is_taken_off_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_is_taken_off_once(pair: Pair) -> None:
     """Threads that ask an aio for what it has received all get the same object."""
     left, right = pair
     for number in range(300):
@@ -338,7 +296,7 @@ def test_a_message_is_taken_off_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> N
 
 
 @pytest.mark.timeout(60)
-def test_one_message_on_the_aios_of_many_threads_is_sent_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_one_message_on_the_aios_of_many_threads_is_sent_once(pair: Pair) -> None:
     """The others are refused, at once or as their result, and nothing crashes."""
     left, right = pair
     for number in range(300):

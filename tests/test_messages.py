@@ -16,16 +16,10 @@ import nngio
 from nngio import Aio, Message
 
 Address = Callable[[str], str]
+Pair = tuple[nngio.Pair0, nngio.Pair0]
 SECONDS = 10.0
 
 BODY = bytes(range(256))
-
-
-@pytest.fixture
-def pair(address: Address) -> Iterator[tuple[nngio.Pair0, nngio.Pair0]]:
-    """Two sockets with a connection between them."""
-    with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
-        yield left, right
 
 
 def anonymous_memory(data: bytes) -> mmap.mmap:
@@ -58,7 +52,7 @@ def anonymous_memory(data: bytes) -> mmap.mmap:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_message_copies_any_buffer(data: Any, body: bytes, pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_copies_any_buffer(data: Any, body: bytes, pair: Pair) -> None:
     """The body is the bytes of the buffer, in a piece; the same goes for sending the buffer itself."""
     message = Message(data)
     assert bytes(message) == body
@@ -121,7 +115,7 @@ def test_wrong_arguments_are_refused() -> None:
         Message(size="4")  # type: ignore[arg-type]
 
 
-def test_text_is_refused_by_all_that_sends(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_text_is_refused_by_all_that_sends(pair: Pair) -> None:
     """The hint says what to do; the socket goes on."""
     left, right = pair
     for send in (left.send, left.try_send):
@@ -198,7 +192,7 @@ def test_messages_are_equal_by_body_and_header() -> None:
 
 @pytest.mark.parametrize("make_copy", [Message.copy, copy.copy, copy.deepcopy])
 def test_a_copy_is_another_message(
-    make_copy: Callable[[Message], Message], pair: tuple[nngio.Pair0, nngio.Pair0]
+    make_copy: Callable[[Message], Message], pair: Pair
 ) -> None:
     """It has the same body and header, and is written to, looked at and sent apart from the first."""
     left, right = pair
@@ -229,7 +223,7 @@ def test_a_message_is_not_pickled() -> None:
             pickle.dumps(Message(b"hello"), protocol)
 
 
-def test_a_repr_tells_the_size_or_that_it_was_sent(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_repr_tells_the_size_or_that_it_was_sent(pair: Pair) -> None:
     """It never raises."""
     message = Message(b"hello")
     assert repr(message) == "<nngio.Message of 5 bytes>"
@@ -285,7 +279,7 @@ def hold_with_ctypes(view: memoryview) -> object:
     ids=["view", "view of view", "slice", "steps", "cast", "readonly", "ctypes"],
 )
 def test_a_message_that_is_looked_at_is_not_sent(
-    look: Callable[[memoryview], object], pair: tuple[nngio.Pair0, nngio.Pair0]
+    look: Callable[[memoryview], object], pair: Pair
 ) -> None:
     """BufferError while anything looks at its body; the message stays, and is sent when nothing does."""
     left, right = pair
@@ -303,7 +297,7 @@ def test_a_message_that_is_looked_at_is_not_sent(
     assert right.recv(timeout=SECONDS) == b"123456"
 
 
-def test_a_view_that_is_released_lets_the_message_go(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_view_that_is_released_lets_the_message_go(pair: Pair) -> None:
     """At the end of a `with` block, or by `release`, though the object is still there."""
     left, right = pair
     message = Message(b"hello")
@@ -318,7 +312,7 @@ def test_a_view_that_is_released_lets_the_message_go(pair: tuple[nngio.Pair0, nn
             released[0]
 
 
-def test_a_view_of_a_received_message_keeps_it(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_view_of_a_received_message_keeps_it(pair: Pair) -> None:
     """The sockets and the message object may go; the bytes stay."""
     left, right = pair
     left.send(BODY)
@@ -381,7 +375,7 @@ def test_a_received_message_is_the_receivers_alone(address: Address) -> None:
     ],
     ids=["body", "header", "set header", "pipe", "copy", "copy.copy", "deepcopy", "len", "bytes"],
 )
-def test_a_message_that_was_sent_is_empty(use: Callable[[Message], object], pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_that_was_sent_is_empty(use: Callable[[Message], object], pair: Pair) -> None:
     """Whatever needs its content raises BadState, with a text that says why."""
     message = Message(b"hello")
     pair[0].send(message)
@@ -393,7 +387,7 @@ def test_a_message_that_was_sent_is_empty(use: Callable[[Message], object], pair
     assert bool(message)
 
 
-def test_a_message_is_sent_once(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+def test_a_message_is_sent_once(pair: Pair) -> None:
     """A second send raises BadState and sends nothing."""
     left, right = pair
     message = Message(b"once")

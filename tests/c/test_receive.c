@@ -168,29 +168,6 @@ no_message_is_lost_or_received_twice(void)
 	close_pair();
 }
 
-static int        turns;
-
-// Always one receive at a time, for ever: it must not be left waiting while a message is parked.
-static void *
-receive_patiently(void *argument)
-{
-	nngio_op *op = new_op();
-
-	while (atomic_load(&count) < turns * 2) {
-		if (nngio_submit_recv(op, receiver, -1) != 0) {
-			break;
-		}
-		if (wait_for(op) != 0) {
-			break;
-		}
-		nngio_op_drop(op);
-		op->kind = NNGIO_NONE;
-		atomic_fetch_add(&count, 1);
-	}
-	nngio_op_free(op);
-	return (argument);
-}
-
 // The receive that is told to fetch the parked message gets one of its own in that moment: then another one
 // has to be told.
 static void
@@ -218,7 +195,7 @@ a_parked_message_goes_on_to_a_receive_that_needs_it(void)
 	close_pair();
 }
 
-static int        turns;
+static int turns;
 
 // Always one receive at a time, for ever: it must not be left waiting while a message is parked.
 static void *
@@ -241,8 +218,6 @@ receive_patiently(void *argument)
 	return (argument);
 }
 
-// The receive that is told to fetch the parked message gets one of its own in that moment: then another
-// one has to be told.
 static void
 no_receive_waits_beside_a_parked_message(void)
 {
