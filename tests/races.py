@@ -20,7 +20,19 @@ from loops import Loop
 import nngio
 from nngio import Message
 
-__all__ = ["LONG", "MOMENTS", "RACES", "RECEIVING", "SENDING", "Helper", "Receiving", "Sending", "number_in", "numbered"]
+__all__ = [
+    "LONG",
+    "MOMENTS",
+    "RACES",
+    "RECEIVING",
+    "SENDING",
+    "Helper",
+    "Receiving",
+    "Sending",
+    "number_in",
+    "numbered",
+    "was_sent",
+]
 
 RACES = int(os.environ.get("NNGIO_RACES", "1000"))
 LONG = 15.0
@@ -37,6 +49,11 @@ def address() -> str:
 def numbered(number: int) -> bytes:
     """A message's body."""
     return number.to_bytes(8, "big")
+
+
+def was_sent(message: Message) -> bool:
+    """Whether a message is empty, because it was sent."""
+    return repr(message) == "<nngio.Message, sent>"
 
 
 def number_in(body: "bytes | Message") -> int:
@@ -131,17 +148,23 @@ class Sending(ABC):
         """Take the oldest message at the far end, so that there is room for another."""
         self.arrived.append(number_in(self.receive(LONG)))
 
-    def measure(self, first: int) -> int:
+    def measure(self, number: int) -> int:
         """Send until there is no more room, and so find out how much there is. Returns the number after the last."""
-        for number in itertools.count(first):
+        for _ in range(4):  # the queues have more room when they are filled for the first time
+            number = self._fill(number)
+            self.room = len(self.accepted) - len(self.arrived)
+            self.take()
+        return self._fill(number)
+
+    def _fill(self, number: int) -> int:
+        while True:
             try:
                 self.ready().send(numbered(number), timeout=0.05)
             except nngio.TimedOut:
-                break
+                assert self.accepted
+                return number
             self.accepted.append(number)
-        self.room = len(self.accepted)
-        assert self.room > 0
-        return number
+            number += 1
 
     def refill(self, message: "Message | None", number: int) -> int:
         """Send until it is full again, `message` first if there is one. Returns the number after the last."""

@@ -5,7 +5,6 @@ import gc
 import pickle
 import threading
 import weakref
-from collections.abc import Callable
 
 import pytest
 from aios import SECONDS, START, Address, Pair, eventually
@@ -253,10 +252,8 @@ def test_a_server_is_made_of_aios_and_contexts_alone(transport: str, address: Ad
 
 def test_aios_are_collected_when_they_are_idle(lonely: nngio.Pair0) -> None:
     """Neither a finished operation nor a callback keeps an aio alive."""
-    import weakref
-
     references = []
-    for callback in (None, lambda aio: None):
+    for callback in (None, lambda _: None):
         aio = Aio(callback)
         lonely.recv_aio(aio)
         aio.cancel()
@@ -264,17 +261,11 @@ def test_aios_are_collected_when_they_are_idle(lonely: nngio.Pair0) -> None:
         references.append(weakref.ref(aio))
         del aio
     gc.collect()
-    deadline = time.monotonic() + SECONDS  # the callback thread lets go of it a moment after `wait`
-    while any(reference() is not None for reference in references) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert [reference() for reference in references] == [None, None]
+    assert eventually(lambda: all(reference() is None for reference in references))  # a moment after `wait`
 
 
 def test_an_aio_is_not_copied() -> None:
     """A copy would be the same operation twice: copying and pickling are refused."""
-    import copy
-    import pickle
-
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="Aio"):
             attempt(Aio())

@@ -16,7 +16,6 @@ from nngio import Aio, Message
 from nngio.lowlevel import lib
 
 
-
 def test_callbacks_run_on_the_librarys_own_thread(pair: Pair) -> None:
     """One thread of Python's runs all callbacks: not the caller's, and none of NNG's."""
     left, right = pair
@@ -107,7 +106,7 @@ def test_an_aio_is_busy_until_its_callback_has_returned(lonely: nngio.Pair0) -> 
     assert not aio.busy
 
 
-@pytest.mark.parametrize("callback", [None, lambda aio: None], ids=["no callback", "callback"])
+@pytest.mark.parametrize("callback", [None, lambda _: None], ids=["no callback", "callback"])
 def test_many_threads_wait_for_one_aio(callback: Callable[[Aio], None] | None, lonely: nngio.Pair0) -> None:
     """Each of them goes on when the operation has finished; a wait on an idle aio returns at once."""
     aio = Aio(callback)
@@ -168,7 +167,7 @@ def test_an_exception_in_a_callback_goes_to_the_unraisable_hook_and_stops_nothin
 
     for error in (ValueError("mine"), KeyboardInterrupt(), Peculiar(), nngio.TimedOut()):
 
-        def callback(aio: Aio, error: BaseException = error) -> None:
+        def callback(_: Aio, error: BaseException = error) -> None:
             raise error
 
         aio = Aio(callback)
@@ -189,17 +188,15 @@ def test_an_exception_in_a_callback_goes_to_the_unraisable_hook_and_stops_nothin
     assert reports.empty()
 
 
-def test_a_broken_unraisable_hook_stops_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_unraisable_hook_stops_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A hook that raises is itself reported, by Python's own."""
 
-    def hook(report: Any) -> None:
+    def hook(_: Any) -> None:
         raise RuntimeError("the hook's own error")
 
     monkeypatch.setattr(sys, "unraisablehook", hook)
 
-    def callback(aio: Aio) -> None:
+    def callback(_: Aio) -> None:
         raise ValueError("the callback's error")
 
     aio = Aio(callback)
@@ -215,7 +212,7 @@ def test_callbacks_never_overlap() -> None:
     """They run one after the other, however many operations finish at once."""
     inside, most, done = 0, 0, threading.Semaphore(0)
 
-    def callback(aio: Aio) -> None:
+    def callback(_: Aio) -> None:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)

@@ -100,7 +100,7 @@ def test_a_timeout_out_of_range_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         aio.set_timeout(wrong)
     for endless in (wrong, float("inf"), None, nngio.DEFAULT):
-        with pytest.raises(ValueError, match="timeout|sleep"):
+        with pytest.raises(ValueError, match=r"timeout|sleep"):
             aio.sleep(endless)  # type: ignore[arg-type]
     assert not aio.busy
     with pytest.raises(TypeError, match="timeout"):

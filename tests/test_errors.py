@@ -71,9 +71,7 @@ def test_every_class_is_public() -> None:
 
 
 @_each_class
-def test_a_class_knows_its_code_and_is_pythons_own(
-    name: str, cls: type[NNGError], builtins: tuple[type[Exception], ...]
-) -> None:
+def test_a_class_knows_its_code_and_is_pythons_own(name: str, cls: type[NNGError], builtins: tuple[type[Exception], ...]) -> None:
     """The class and its objects have NNG's number and name, and can be caught as what Python has for it."""
     code = getattr(lib, name)
     assert (cls.code, cls.name) == (code, name)

@@ -122,7 +122,11 @@ def test_every_way_to_answer_carries_the_answer(name: str, address: Address) -> 
     """What the second socket of a protocol sends back arrives at the first, however it is sent and received."""
     with connected(name, address("tcp")) as (a, b):
         into = bytearray(100)
-        send: list[Callable[[bytes], object]] = [b.send, b.try_send, lambda data: b.send(nngio.Message(data), timeout=1)]
+        send: list[Callable[[bytes], object]] = [
+            b.send,
+            b.try_send if name in ("reqrep", "survey") else lambda data: soon(lambda: b.try_send(data)),
+            lambda data: b.send(nngio.Message(data), timeout=10),
+        ]
         receive: list[Callable[[], bytes]] = [
             a.recv,
             lambda: soon(a.try_recv) if name != "survey" else a.recv(),  # there, to try once ends the survey
@@ -659,10 +663,11 @@ def test_a_survey_that_has_run_out_is_told_by_timed_out(address: Address) -> Non
     """A receive that waits when the survey's time runs out raises `TimedOut`; one after that, `BadState`; late answers are lost."""
     with connected("survey", address("inproc")) as (surveyor, respondent):
         surveyor.survey_time = 0.1
-        surveyor.send(b"who?")
-        respondent.recv()
         with takes(0.1):
+            surveyor.send(b"who?")
+            respondent.recv()
             surveyor.recv(timeout=None)
+        surveyor.survey_time = 10
         respondent.send(b"late")
         with pytest.raises(nngio.BadState):
             surveyor.recv()

@@ -1,13 +1,6 @@
-"""A synchronous send that fails raises an error that carries the message: the same object, or a new one with the bytes.
+"""A synchronous send that fails raises an error that carries the message: the same object, or a new one with the bytes."""
 
-Then the two ways to be out of memory, for synchronous and asynchronous sends, which no code can fake.
-"""
-
-import ctypes
-import mmap
 import os
-import subprocess
-import sys
 import threading
 from array import array
 from collections.abc import Callable
@@ -257,27 +250,6 @@ def test_a_header_from_elsewhere_stays_behind(address: Address) -> None:
         assert pull.recv(timeout=SECONDS) == BODY
 
 
-# Out of memory.
-
-
-def test_a_buffer_larger_than_memory_raises_no_memory(address: Address) -> None:
-    """NNG can't allocate the message, the error has none, and the socket goes on."""
-    with nngio.Push0(listen=address("inproc")) as push, nngio.Pull0(dial=push.listeners[0].url) as pull:
-        for exponent in range(50, 38, -1):
-            try:  # half of the address space, of which nothing is touched; for the other half there is no room
-                huge = mmap.mmap(-1, 1 << exponent, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
-                break
-            except (OSError, ValueError):
-                continue
-        for verb in (push.send, push.try_send, Message):
-            with pytest.raises(nngio.NoMemory) as caught:
-                verb(huge)
-            assert caught.value.message is None
-        huge.close()
-        push.send(b"small", timeout=SECONDS)
-        assert pull.recv(timeout=SECONDS) == b"small"
-
-
 def test_an_error_does_not_hold_the_buffer() -> None:
     """While it is handled, the buffer that was passed can be resized, and a message whose view was passed be sent."""
     with nngio.Pair0(send_timeout=0.01, recv_timeout=0.01) as pair, nngio.Pair0() as other:
@@ -294,128 +266,3 @@ def test_an_error_does_not_hold_the_buffer() -> None:
                     view.release()
                     with pytest.raises(nngio.TimedOut):
                         other.send(message, timeout=0)
-
-
-OUT_OF_MEMORY = """
-import mmap, resource, sys, time
-import nngio
-from nngio.lowlevel import ffi, lib
-
-how, sanitized = sys.argv[1], sys.argv[2] == "True"
-BODY, HEADER = bytes(range(256)), bytes.fromhex("80000001")
-blocks = ffi.NULL
-
-
-def can_allocate(size):
-    block = lib.nng_alloc(size)
-    if block != ffi.NULL:
-        lib.nng_free(block, size)
-    return block != ffi.NULL
-
-
-def exhaust():
-    # From here on C gets no memory, but for small pieces. Objects of Python's own are small, and do not come from there.
-    global blocks, filling, places
-    if sanitized:  # its allocator refuses when more than a limit is in memory, which it looks at every now and then
-        filling = mmap.mmap(-1, 400 << 20)
-        for position in range(0, len(filling), mmap.PAGESIZE):
-            filling[position] = 1
-        while can_allocate(1024):
-            time.sleep(0.01)
-        return
-    places = [bytes(size) for size in range(1, 512, 16) for _ in range(400)][::2]  # free places for objects of each size
-    pages = int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
-    for size in (1 << 20, 1 << 16, 1 << 12, 1 << 10):
-        while (block := lib.nng_alloc(size)) != ffi.NULL:
-            ffi.cast("void **", block)[0] = blocks
-            blocks = block
-
-
-def recover():
-    global blocks
-    if sanitized:
-        filling.close()
-        while not can_allocate(1024):
-            time.sleep(0.01)
-        return
-    while blocks != ffi.NULL:
-        block, blocks = blocks, ffi.cast("void **", blocks)[0]
-        lib.nng_free(block, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
-rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
-elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
-req = nngio.Req0()
-work = []
-for _ in range(1000):
-    message = nngio.Message(BODY)
-    message.header = HEADER
-    aio = nngio.Aio()
-    aio.set_msg(message)
-    work.append((req.context(), aio, message))
-another = req.context(), nngio.Message(BODY)
-another[1].header = HEADER
-error = None
-exhaust()
-for context, aio, _ in work:  # NNG's table of requests has to grow sooner or later
-    context.send_aio(aio)
-deadline = time.monotonic() + 20
-failed = None
-while failed is None and time.monotonic() < deadline:
-    for _, aio, its_message in work:
-        if not aio.busy:
-            failed = aio
-            break
-if how == "send":
-    context, message = another
-    try:
-        context.send(message, timeout=0)
-    except nngio.NNGError as raised:
-        error = raised
-recover()
-
-assert failed is not None, "it never ran out of memory"
-assert failed.result() == lib.NNG_ENOMEM, failed.result()
-if how == "send":
-    assert type(error) is nngio.NoMemory, repr(error)
-    assert isinstance(error, MemoryError)
-    assert error.message is message
-    elsewhere.send(message)
-else:
-    try:
-        failed.check()
-    except nngio.NoMemory as raised:
-        assert raised.message is its_message
-    assert failed.get_msg() is its_message
-    assert bytes(its_message) == BODY and its_message.header == HEADER
-    elsewhere.send_aio(failed)
-    failed.wait()
-    failed.check()
-received = rep.recv_msg(timeout=10)
-assert bytes(received) == BODY and received.header[4:] == HEADER
-req.close()
-for _, aio, _ in work:
-    aio.wait()
-    assert aio.result() in (0, lib.NNG_ECLOSED, lib.NNG_ENOMEM)
-elsewhere.close()
-rep.close()
-print("received elsewhere")
-"""
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("how", ["send", "aio"])
-def test_a_send_without_memory_gives_back_the_message(how: str) -> None:
-    """NNG's own allocation fails in the middle of a send; the message is sent elsewhere when there is memory again."""
-    sanitized = hasattr(ctypes.CDLL(None), "__asan_init")
-    environment = dict(os.environ)
-    if sanitized:
-        options = "allocator_may_return_null=1:soft_rss_limit_mb=400:detect_leaks=0"
-        environment["ASAN_OPTIONS"] = f"{environment.get('ASAN_OPTIONS', '')}:{options}"
-        environment["PYTHONMALLOC"] = "pymalloc"
-    done = subprocess.run(
-        [sys.executable, "-c", OUT_OF_MEMORY, how, str(sanitized)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.returncode) == ("received elsewhere\n", 0), done.stderr
