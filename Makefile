@@ -1,7 +1,7 @@
 # What is done to nngio, one verb each; every verb sets up what it needs first. `make` alone lists them.
 #
 #   PYTHON=python3.12     the interpreter that .venv is made with (3.11 or later)
-#   ARGS="-k retry -x"    more arguments for pytest (test, test-wheel, test-sid) or for the program of `make run`
+#   ARGS="-k retry -x"    more arguments for pytest (test, test-wheel, test-sid, sanitize), or for what run and bench start
 #
 # What is up to date is told by stamps in .venv/stamps. The variables of nng_src/README.md work here too.
 
@@ -21,7 +21,7 @@ SHIPPED := $(SOURCES) MANIFEST.in LICENSE $(shell find src -name '*.py' -o -name
 
 # The variables that change what is built, noted in a file that changes when they do.
 ENVIRONMENT := $(STAMPS)/environment
-BUILD_VARIABLES = $(shell env | grep -E '^(NNGIO_|CC=|CFLAGS=|CPPFLAGS=|LDFLAGS=)' | sort | cksum)
+BUILD_VARIABLES = $(shell env | grep -E '^(NNGIO_((NNG|MBEDTLS)_.*|SYSTEM_NNG|SANITIZE|DEBUG)|CC|CFLAGS|CPPFLAGS|LDFLAGS)=' | sort | cksum)
 
 # A tree of the user's own may change at any time, and the extension may have been removed: the build itself looks then.
 OWN_TREE := $(if $(NNGIO_NNG_SOURCE)$(NNGIO_MBEDTLS_SOURCE),FORCE)
@@ -51,10 +51,9 @@ test-wheel: $(STAMPS)/wheel ## run it against the wheel in dist/, on Python 3.11
 	@tools/test_wheel.sh $(ARGS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint ## ruff, mypy and pyright
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/pyright
+	@failed=0; for tool in "ruff check" "ruff format --check" mypy pyright; do \
+	    echo "$$tool"; $(BIN)/$$tool || failed=1; \
+	done; exit $$failed
 
 format: $(STAMPS)/build $(STAMPS)/lint ## let ruff sort imports and format
 	$(BIN)/ruff check --select I --fix -q
@@ -68,8 +67,8 @@ docs: $(STAMPS)/installed $(STAMPS)/docs ## build the documentation into build/d
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/docs/doctrees docs build/docs/html
 	@echo "the documentation is in build/docs/html/index.html"
 
-bench: $(STAMPS)/installed ## measure round trips (there is no fuller set of benchmarks yet)
-	@$(BIN)/python tools/latency.py $(ARGS)
+bench: $(STAMPS)/installed ## measure nngio beside C and other bindings, the short form in under five minutes
+	@$(BIN)/python -m benchmarks $(or $(ARGS),--short)
 
 wheel: $(STAMPS)/wheel ## build the wheel into dist/, and let auditwheel make a manylinux wheel of it
 	@ls -l dist/*.whl

@@ -1,11 +1,11 @@
-"""python -m benchmarks: measure nngio beside other bindings and C. Makes the environments that it needs below build/bench.
+"""Measure nngio beside other bindings and C. Makes the environments that it needs below build/bench.
 
-    python -m benchmarks --short                          what `make bench` does
-    python -m benchmarks --scenario pair --transport tcp  all that there is of these
-    python -m benchmarks --targets                        measure what the project has set itself, and say what holds
-    python -m benchmarks --from results.json --targets    the same of an earlier run
-    python -m benchmarks --short --library c --library nngio --against before=/tmp/before
-                                                          beside another build of nngio: a folder with the package
+python -m benchmarks --short                          what `make bench` does
+python -m benchmarks --scenario pair --transport tcp  all that there is of these
+python -m benchmarks --targets                        measure what the project has set itself, and say what holds
+python -m benchmarks --from results.json --targets    the same of an earlier run
+python -m benchmarks --short --library c --library nngio --against before=/tmp/before
+                                                      beside another build of nngio: a folder with the package
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="3 in the short form, else 5")
     parser.add_argument("--seconds", type=float, help="of each measurement: 0.3 in the short form, else 0.7")
     parser.add_argument("--nice", type=int, default=0, help="for the programs that are measured; below 0 needs root")
+    parser.add_argument("--patience", type=int, default=0, help="repeat so often what others disturbed, until it is quiet")
     parser.add_argument("--upgrade", action="store_true", help="make the environments anew, with the newest versions")
     parser.add_argument("--json", type=Path, default=BENCH / "results.json", help="where the figures go (%(default)s)")
     parser.add_argument("--plots", type=Path, help="a folder for plots")
@@ -108,7 +109,7 @@ def measure(options: argparse.Namespace) -> object:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    records = run_rounds(Runner(places, program, certificates, seconds, options.nice), wanted, rounds, progress)
+    records = run_rounds(Runner(places, program, certificates, seconds, options.nice), wanted, rounds, progress, options.patience)
     about["took"] = round(time.monotonic() - began)
     progress("")
     return Results(records, about)

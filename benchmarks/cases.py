@@ -52,7 +52,7 @@ class Case:
         if self.size != SMALL:
             words.append(f"{self.size} B")
         if self.count != 1:
-            words.append(f"×{self.count}")
+            words.append(f"{self.count} at once")
         return " ".join(words)
 
 
@@ -68,7 +68,7 @@ class Entry:
 
 
 def measured_as(case: Case, entry: Entry) -> Case:
-    """The case that an entry really runs. C has no loops: two threads that wait are the sides of all, where nothing else is said."""
+    """The case that an entry really runs. C has no loops: its sides are two threads that wait, where nothing else is said."""
     if entry.library != "c" or case.scenario in ("contexts", "pending", "pubsub"):
         return replace(case, mode="sync") if entry.library == "c" else case
     return replace(case, mode="sync", placement="processes" if case.placement == "processes" else "threads")
@@ -82,9 +82,9 @@ def variants(library: str, case: Case) -> Iterator[str]:
         yield "prefetch"
         if awaits and case.size == SMALL:
             yield "iter"
-    if library == "python-nng" and case.mode in ("asyncio", "uvloop") and (one_way or case.scenario == "roundtrip"):
-        if case.size == SMALL and case.placement != "processes":
-            yield "ready"
+    on_asyncio = case.mode in ("asyncio", "uvloop") and case.placement != "processes"
+    if library == "python-nng" and on_asyncio and case.size == SMALL and (one_way or case.scenario == "roundtrip"):
+        yield "ready"
     if library != "python-nng" and library != "c" and case.size >= 65536 and case.scenario in (*ONE_WAY, "roundtrip"):
         yield "msg"
 

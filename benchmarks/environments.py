@@ -57,9 +57,10 @@ def build_nngio() -> Path:
 def build_program() -> Path:
     """The C program, linked with the NNG that the extension uses, but with upstream's counts of threads."""
     sys.path[:0] = [str(ROOT), str(ROOT / "nng_src")]
-    import build_ffi
     import libraries
     import native
+
+    import build_ffi
 
     trees = build_ffi.prepare()
     options = native.Options()

@@ -5,9 +5,9 @@
 
 Runs in the Python whose nngio is to be measured. Needs valgrind and a C compiler; takes about ten seconds.
 
-Only the calling thread is counted. An operation's figure is what 2·N of them take beyond N of them, divided by N, in two parts: what the
-interpreter does, and what the extension with NNG and libc does. Two builds of the same Python differ in the first, so that is scaled by
-what either needs for a piece of Python that has nothing to do with nngio.
+Only the calling thread is counted. An operation's figure is what 2·N of them take beyond N of them, divided by N, in two parts:
+what the interpreter does, and what the extension with NNG and libc does. Two builds of the same Python differ in the first, so
+that is scaled by what either needs for a piece of Python that has nothing to do with nngio.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main() -> None:
     known = baselines() if BASELINE.exists() else {}
     ratios = compare(costs, known[key()]) if key() in known else {}
     for name, cost in costs.items():
-        ratio = f"{ratios[name]:6.3f} × the baseline" if name in ratios else ""
+        ratio = f"{ratios[name]:6.3f} x the baseline" if name in ratios else ""
         print(f"{name:<22}{cost.total:>10,.0f} = {cost.python:>8,.0f} Python + {cost.native:>8,.0f} native  {ratio}")
     if options.update:
         known[key()] = {name: {"python": round(cost.python), "native": round(cost.native)} for name, cost in costs.items()}

@@ -1,14 +1,14 @@
 """The program whose instructions are counted: python -m benchmarks.instructions_program REGION.SO COUNT
 
-Runs each operation COUNT times and then 2·COUNT times, each inside a call of `region`, which is what callgrind looks at and after which
-it writes a file. The order is that of OPERATIONS.
+Runs each operation COUNT times and then 2·COUNT times, each inside a call of `region`, which is what callgrind looks at and after
+which it writes a file. The order is that of OPERATIONS.
 
 NNG's threads run when they like, so nothing here may depend on that:
 
 - what is sent goes into the buffer of a PAIR that has no peer;
 - what is received is there already, in a buffer that was full before;
-- a round trip is one of two PAIRs with buffers: a send is over at once, the other side waits already, and nothing else is on its way, so the
-  loop is woken exactly twice.
+- a round trip is one of two PAIRs with buffers: a send is over at once, the other side waits already, and nothing else is on its
+  way, so the loop is woken exactly twice.
 
 What the interpreter itself costs is known from `reference`, which has nothing of nngio's.
 """
@@ -22,6 +22,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 OPERATIONS = ("reference", "sync send", "sync receive", "asyncio send", "asyncio receive", "asyncio round trip")
@@ -139,6 +140,9 @@ def main() -> None:
     run(round_trips(asking, 10))
     sockets = [asking, answering]
 
+    def awaited(function: Callable[..., Any], *arguments: Any) -> None:
+        run(function(*arguments))
+
     def send_socket(size: int) -> Any:
         sockets.append(nngio.Pair0(send_buffer=size + 10))
         send(sockets[-1], 5)
@@ -153,12 +157,12 @@ def main() -> None:
         return receiver
 
     for n in (count, 2 * count):
-        region(lambda n=n: run(reference(n)))  # type: ignore[misc]
-        region(lambda s=send_socket(n), n=n: send(s, n))  # type: ignore[misc]
-        region(lambda s=receive_socket(n), n=n: receive(s, n))  # type: ignore[misc]
-        region(lambda s=send_socket(n), n=n: run(asend(s, n)))  # type: ignore[misc]
-        region(lambda s=receive_socket(n), n=n: run(areceive(s, n)))  # type: ignore[misc]
-        region(lambda n=n: run(round_trips(asking, n)))  # type: ignore[misc]
+        region(partial(awaited, reference, n))
+        region(partial(send, send_socket(n), n))
+        region(partial(receive, receive_socket(n), n))
+        region(partial(awaited, asend, send_socket(n), n))
+        region(partial(awaited, areceive, receive_socket(n), n))
+        region(partial(awaited, round_trips, asking, n))
     server.cancel()
     loop.run_until_complete(asyncio.gather(server, return_exceptions=True))
     loop.close()

@@ -32,7 +32,7 @@ def label(case: Case) -> str:
     if case.placement != "loop":
         words.append(case.placement)
     if case.count != 1 and case.scenario != "pending":
-        words.append(f"×{case.count:,}")
+        words.append(f"{case.count:,} at once")
     if case.size != SMALL:
         words.append(f"{case.size:,} B")
     return " ".join(words)
@@ -51,14 +51,16 @@ def groups(results: Results) -> Iterator[tuple[str, str, list[Case]]]:
 def columns(results: Results, cases: list[Case]) -> list[Entry]:
     found = {entry for case in cases for entry in results.entries(case)}
     found = {entry for entry in found if any(results.figure(case, entry) or results.failure(case, entry) for case in cases)}
-    return sorted(found, key=lambda entry: (LIBRARIES.index(entry.library.partition("@")[0]), entry))
+    return sorted(
+        found, key=lambda entry: (LIBRARIES.index(entry.library.partition("@")[0]), entry.library, entry.verbs != "one", entry)
+    )
 
 
 def cell(results: Results, case: Case, entry: Entry) -> str:
     value = results.figure(case, entry)
     failure = results.failure(case, entry)
     if value is None:
-        return failure or "–"
+        return failure or "-"
     text = number(case.scenario, value, case.size)
     ratio = results.ratio(case, entry, C)
     if ratio is not None and entry != C:
@@ -73,9 +75,9 @@ def advantage(results: Results, case: Case) -> str:
     ours = results.best(case, [entry for entry in results.entries(case) if entry.library == "nngio"])
     theirs = results.best(case, results.peers(case))
     if ours is None or theirs is None or not ours[1] or not theirs[1]:
-        return "–"
+        return "-"
     ratio = theirs[1] / ours[1] if case.scenario in LESS_IS_BETTER else ours[1] / theirs[1]
-    return f"{ratio:.2f} × {theirs[0]}"
+    return f"{ratio:.2f} x {theirs[0]}"
 
 
 def rows(results: Results, cases: list[Case]) -> tuple[list[str], list[list[str]]]:
@@ -92,7 +94,7 @@ def tails(results: Results, cases: list[Case]) -> tuple[list[str], list[list[str
     for case in cases:
         for entry in columns(results, [case]):
             figures = [results.figure(case, entry, name) for name in ("value", "mean", "p99", "p999", "cpu")]
-            texts = ["–" if figure is None else number("roundtrip", figure) for figure in figures]
+            texts = ["-" if figure is None else number("roundtrip", figure) for figure in figures]
             lines.append([label(case), str(entry), *texts])
     return ["", "", "median", "mean", "99 %", "99.9 %", "CPU"], lines
 
@@ -103,7 +105,7 @@ def cpu(results: Results, cases: list[Case]) -> tuple[list[str], list[list[str]]
     lines = []
     for case in cases:
         figures = [results.figure(case, entry, "cpu") for entry in entries]
-        lines.append([label(case), *("–" if figure is None else number("roundtrip", figure) for figure in figures)])
+        lines.append([label(case), *("-" if figure is None else number("roundtrip", figure) for figure in figures)])
     return ["", *map(str, entries)], lines
 
 
@@ -123,16 +125,19 @@ def show(results: Results, console: Console, verbose: bool = False) -> None:
     )
     console.print("; ".join(f"{library}: {', '.join(map(' '.join, v.items()))}" for library, v in results.versions().items()))
     console.print(
-        f"Load when it began: {about['load'][0]:.1f}. ~ the rounds differ by more than {NOISY:.0%}; ! some rounds failed."
+        f"~ the rounds differ by more than {NOISY:.0%}; ! some rounds failed. {results.quiet():.0%} of the rounds were quiet: "
+        f"little else ran, and their medians are what counts where there are any."
     )
-    if about["load"][0] > machine["cpus"] / 4:
-        console.print("[bold]The machine was busy with other things: only large ratios mean anything.[/]")
+    if results.quiet() < 0.5:
+        console.print(
+            f"[bold]The machine was busy with other things (load {about['load'][0]:.1f}): only large ratios mean anything.[/]"
+        )
 
 
 def _table(title: str, head: list[str], lines: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right")
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for line in lines:
         table.add_row(*line)
     return table

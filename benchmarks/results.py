@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import LESS_IS_BETTER, Case, Entry, measured_as
-from benchmarks.runner import Record
+from benchmarks.runner import QUIET, Record
 
 FIGURES = ("value", "p99", "p999", "mean", "cpu", "least", "with_task")
 
@@ -26,16 +26,26 @@ class Results:
     def record(self, case: Case, entry: Entry) -> Record | None:
         return self.records.get((measured_as(case, entry), entry))
 
+    def values(self, case: Case, entry: Entry, name: str = "value") -> list[float]:
+        """The figures of the rounds: of the quiet ones if there are any, else of all."""
+        record = self.record(case, entry)
+        outcomes = [outcome for outcome in record.rounds if name in outcome] if record else []
+        quiet = [outcome for outcome in outcomes if outcome.get("others", 0.0) <= QUIET]
+        return [outcome[name] for outcome in quiet or outcomes]
+
     def figure(self, case: Case, entry: Entry, name: str = "value") -> float | None:
         """The median over the rounds; None when it was not measured, or never came to an end."""
-        record = self.record(case, entry)
-        values = [outcome[name] for outcome in record.rounds if name in outcome] if record else []
+        values = self.values(case, entry, name)
         return statistics.median(values) if values else None
+
+    def quiet(self) -> float:
+        """The share of the rounds during which nothing else used the machine much."""
+        shares = [outcome.get("others", 0.0) for record in self.records.values() for outcome in record.rounds]
+        return sum(share <= QUIET for share in shares) / max(1, len(shares))
 
     def spread(self, case: Case, entry: Entry) -> float:
         """How far the rounds are apart: the largest over the smallest, minus 1."""
-        record = self.record(case, entry)
-        values = [outcome["value"] for outcome in record.rounds if "value" in outcome] if record else []
+        values = self.values(case, entry)
         return max(values) / min(values) - 1 if values and min(values) > 0 else 0.0
 
     def failure(self, case: Case, entry: Entry) -> str | None:

@@ -42,12 +42,12 @@ class Judge:
 
     def of_c(self, case: Case, *verbs: str) -> float | None:
         """The best of these verbs over C: times for latencies, rates for rates."""
-        return self._over(case, self._mine(case, verbs), self.results.figure(case, C))
+        return self._over(self._mine(case, verbs), self.results.figure(case, C))
 
     def faster(self, case: Case, peer: str, *verbs: str) -> float | None:
         """How many times faster than the best variant of a peer; `""` for the best of all peers."""
         theirs = self.results.best(case, self.results.peers(case, peer))
-        ratio = self._over(case, self._mine(case, verbs), theirs[1] if theirs else None)
+        ratio = self._over(self._mine(case, verbs), theirs[1] if theirs else None)
         return 1 / ratio if ratio and case.scenario in LESS_IS_BETTER else ratio
 
     def _mine(self, case: Case, verbs: tuple[str, ...]) -> float | None:
@@ -55,7 +55,7 @@ class Judge:
         return best[1] if best else None
 
     @staticmethod
-    def _over(case: Case, mine: float | None, theirs: float | None) -> float | None:
+    def _over(mine: float | None, theirs: float | None) -> float | None:
         return mine / theirs if mine is not None and theirs else None
 
 
@@ -72,7 +72,7 @@ def case(scenario: str, transport: str, mode: str = "asyncio", placement: str = 
 def round_trips(judge: Judge) -> Iterator[Target]:
     for transport in ("inproc", "ipc", "tcp"):
         it = case("roundtrip", transport, "sync", "threads")
-        yield Target(1, f"synchronous round trip, {transport}, × C", judge.of_c(it), 1.15, at_most=True)
+        yield Target(1, f"synchronous round trip, {transport}, C = 1", judge.of_c(it), 1.15, at_most=True)
         for peer in ("pynng", "python-nng"):
             yield Target(1, f"synchronous round trip, {transport}, faster than {peer}", judge.faster(it, peer), 1.0)
 
@@ -81,7 +81,7 @@ def awaited_round_trips(judge: Judge) -> Iterator[Target]:
     peers = {"python-nng": (1.25, 1.25), "pyzmq": (2.0, 1.3), "pynng": (5.0, 5.0)}
     for i, transport in enumerate(TWO):
         it = case("roundtrip", transport)
-        yield Target(2, f"asyncio round trip, {transport}, × C", judge.of_c(it), (1.5, 1.35)[i], at_most=True)
+        yield Target(2, f"asyncio round trip, {transport}, C = 1", judge.of_c(it), (1.5, 1.35)[i], at_most=True)
         for peer, bounds in peers.items():
             yield Target(2, f"asyncio round trip, {transport}, faster than {peer}", judge.faster(it, peer), bounds[i])
         entry = Entry(judge.library)
@@ -95,11 +95,11 @@ def awaited_round_trips(judge: Judge) -> Iterator[Target]:
 def one_loop(judge: Judge) -> Iterator[Target]:
     for i, transport in enumerate(TWO):
         it = case("pushpull", transport)
-        yield Target(3, f"asyncio PUSH/PULL, {transport}, × C", judge.of_c(it), 0.9)
+        yield Target(3, f"asyncio PUSH/PULL, {transport}, C = 1", judge.of_c(it), 0.9)
         for peer in PEERS:
             yield Target(3, f"asyncio PUSH/PULL, {transport}, faster than {peer}", judge.faster(it, peer), 1.0)
         it = case("pair", transport)
-        yield Target(3, f"asyncio buffered PAIR, many at once, {transport}, × C", judge.of_c(it, "many"), 0.85)
+        yield Target(3, f"asyncio buffered PAIR, many at once, {transport}, C = 1", judge.of_c(it, "many"), 0.85)
         fastest = judge.faster(it, "", "many")
         yield Target(3, f"asyncio buffered PAIR, many at once, {transport}, faster than any peer", fastest, (3.0, 2.0)[i])
 
@@ -107,7 +107,7 @@ def one_loop(judge: Judge) -> Iterator[Target]:
 def from_a_process(judge: Judge) -> Iterator[Target]:
     for scenario, name in (("pushpull", "PULL"), ("pair", "buffered PAIR")):
         it = case(scenario, "tcp", placement="processes")
-        yield Target(4, f"asyncio {name} from a process, tcp, × C", judge.of_c(it, "iter", "many"), 0.9)
+        yield Target(4, f"asyncio {name} from a process, tcp, C = 1", judge.of_c(it, "iter", "many"), 0.9)
         yield Target(4, f"asyncio {name} from a process, tcp, faster than pyzmq", judge.faster(it, "pyzmq", "iter", "many"), 1.0)
 
 
@@ -116,23 +116,23 @@ def many_contexts(judge: Judge) -> Iterator[Target]:
         it, more = case("contexts", transport, count=64), case("contexts", transport, count=1000)
         faster = judge.faster(it, "python-nng")
         yield Target(5, f"64 contexts, {transport}, faster than python-nng", faster, (2.0, 1.6)[i])
-        yield Target(5, f"64 contexts, {transport}, × C", judge.of_c(it), (0.5, 0.75)[i])
+        yield Target(5, f"64 contexts, {transport}, C = 1", judge.of_c(it), (0.5, 0.75)[i])
         entry = Entry(judge.library)
         at_64, at_1000 = judge.results.figure(it, entry), judge.results.figure(more, entry)
-        yield Target(5, f"1,000 contexts, {transport}, × 64 contexts", at_1000 / at_64 if at_64 and at_1000 else None, 0.8)
+        yield Target(5, f"1,000 contexts, {transport}, 64 contexts = 1", at_1000 / at_64 if at_64 and at_1000 else None, 0.8)
 
 
 def throughput(judge: Judge) -> Iterator[Target]:
     for scenario, name in (("pushpull", "PUSH/PULL"), ("pair", "buffered PAIR")):
         for transport in TWO:
             it = case(scenario, transport, "sync", "threads")
-            yield Target(6, f"synchronous {name}, {transport}, × C", judge.of_c(it), 0.95)
+            yield Target(6, f"synchronous {name}, {transport}, C = 1", judge.of_c(it), 0.95)
 
 
 def large(judge: Judge) -> Iterator[Target]:
     for transport in ("ipc", "tcp"):
         it = case("pushpull", transport, "sync", "threads", MEGABYTE)
-        yield Target(7, f"1 MiB messages, {transport}, × C", judge.of_c(it, "msg"), 0.95)
+        yield Target(7, f"1 MiB messages, {transport}, C = 1", judge.of_c(it, "msg"), 0.95)
 
 
 def importing(judge: Judge) -> Iterator[Target]:
@@ -150,7 +150,7 @@ def show_targets(results: Results, console: Console, library: str = "nngio") -> 
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     found = list(targets(results, library))
     for target in found:
-        measured = "–" if target.measured is None else f"{target.measured:.2f}"
+        measured = "-" if target.measured is None else f"{target.measured:.2f}"
         verdict = {True: "[green]holds[/]", False: "[red]misses[/]", None: "not measured"}[target.holds]
         bound = f"{'≤' if target.at_most else '≥'} {target.bound:g}"
         table.add_row(str(target.number), target.claim, measured, bound, verdict)
@@ -158,5 +158,3 @@ def show_targets(results: Results, console: Console, library: str = "nngio") -> 
     held = sum(target.holds is True for target in found)
     console.print(f"{held} of {len(found)} hold, {sum(target.holds is None for target in found)} were not measured")
     return all(target.holds is not False for target in found)
-
-

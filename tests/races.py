@@ -150,11 +150,13 @@ class Sending(ABC):
 
     def measure(self, number: int) -> int:
         """Send until there is no more room, and so find out how much there is. Returns the number after the last."""
-        for _ in range(4):  # the queues have more room when they are filled for the first time
+        rooms = []
+        for _ in range(6):  # raw sockets now and then have room for one more
             number = self._fill(number)
-            self.room = len(self.accepted) - len(self.arrived)
+            rooms.append(len(self.accepted) - len(self.arrived))
             self.take()
-        return self._fill(number)
+        self.room = min(rooms)
+        return self.refill(None, number)
 
     def _fill(self, number: int) -> int:
         while True:

@@ -264,8 +264,12 @@ def test_aios_are_collected_when_they_are_idle(lonely: nngio.Pair0) -> None:
     assert eventually(lambda: all(reference() is None for reference in references))  # a moment after `wait`
 
 
-def test_an_aio_is_not_copied() -> None:
-    """A copy would be the same operation twice: copying and pickling are refused."""
-    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match="Aio"):
-            attempt(Aio())
+def test_aios_and_contexts_are_not_copied() -> None:
+    """A copy would be the same operation twice, or close the context when it goes: copying and pickling are refused."""
+    with nngio.Req0() as req, req.context() as context:
+        for original in (Aio(), context):
+            for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match=f"{type(original).__name__} can't be copied"):
+                    attempt(original)
+        with pytest.raises(nngio.TimedOut):
+            context.send(b"still open", timeout=0)

@@ -73,12 +73,6 @@ def test_the_demonstration_talks_to_another_process(arguments: list[str]) -> Non
     assert ("nngcat, C" in output) == ("--python" not in arguments)
 
 
-def test_the_latency_measurement_runs() -> None:
-    """`make bench` has a line for each transport and size."""
-    output = run(ROOT / "tools" / "latency.py", "--count", "20")
-    assert len(re.findall(r"^(?:ipc|tcp) +[\d,]+ +[\d,]+ µs", output, re.MULTILINE)) == 4
-
-
 def test_every_public_name_is_in_the_reference() -> None:
     """docs/api has an entry for each name that nngio exports."""
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))

@@ -19,7 +19,7 @@ import nngio
 from nngio import Aio, Message
 from nngio.lowlevel import lib
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 _libc = ctypes.CDLL(None)
 SANITIZED = hasattr(_libc, "__sanitizer_get_current_allocated_bytes")

@@ -14,14 +14,14 @@ import pytest
 CONTEXTS = 10_000
 BYTES_EACH = 4096
 NNG_BUFFER = 1024
-"""NNG gives each context of a SUB or SURVEYOR a buffer for 128 messages. It has nothing to do with waiting."""
+"""NNG gives each context of a SUB a buffer for 128 messages. It has nothing to do with waiting."""
 IDLE_SECONDS = 1.5
 END_SECONDS = 1.0
 ATTEMPTS = 3
 """How often the end is tried, on a machine that may be busy with something else: one has to be in time."""
 
 LIBRARIES = ["asyncio", "uvloop", "trio"]
-PROTOCOLS = {"rep": BYTES_EACH, "respondent": BYTES_EACH, "sub": BYTES_EACH + NNG_BUFFER, "surveyor": BYTES_EACH + NNG_BUFFER}
+PROTOCOLS = {"rep": BYTES_EACH, "respondent": BYTES_EACH, "sub": BYTES_EACH + NNG_BUFFER}
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -31,9 +31,9 @@ from collections import Counter
 from pathlib import Path
 import nngio
 
-library, protocol, contexts, idle_seconds, attempts = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
-contexts = int(contexts)
-SOCKETS = {"rep": nngio.Rep0, "respondent": nngio.Respondent0, "sub": nngio.Sub0, "surveyor": nngio.Surveyor0}
+library, protocol = sys.argv[1:3]
+contexts, attempts, idle_seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+SOCKETS = {"rep": nngio.Rep0, "respondent": nngio.Respondent0, "sub": nngio.Sub0}
 report = {"end_seconds": [], "outcomes": []}
 
 def memory():
@@ -45,14 +45,6 @@ def threads():
 def usage():
     now = resource.getrusage(resource.RUSAGE_SELF)
     return now.ru_utime + now.ru_stime, now.ru_nvcsw
-
-def open_contexts(socket, count):
-    made = [socket.context() for _ in range(count)]
-    if protocol == "surveyor":
-        for context in made:
-            context.survey_time = 1000
-            context.send(b"question")
-    return made
 
 async def settle(sleep):
     # Until all of them wait, which shows in that nothing happens any more.
@@ -82,7 +74,7 @@ async def attempt(start, sleep, finish, count, measured):
     async with SOCKETS[protocol](listen=f"inproc://{count}-{len(report['outcomes'])}") as socket:
         gc.collect()
         before = memory()
-        made = open_contexts(socket, count)
+        made = [socket.context() for _ in range(count)]
         tasks = [start(wait, context) for context in made]
         await settle(sleep)
         if measured and "bytes_each" not in report:
@@ -139,7 +131,7 @@ class Report(TypedDict):
 
 @functools.cache
 def measure(library: str, protocol: str) -> Report:
-    arguments = (library, protocol, str(CONTEXTS), str(IDLE_SECONDS), str(ATTEMPTS))
+    arguments = (library, protocol, str(CONTEXTS), str(ATTEMPTS), str(IDLE_SECONDS if protocol == "rep" else 0))
     report: Report = json.loads(programs.run(PROGRAM, *arguments, timeout=60).check(out=None).out)
     return report
 

@@ -55,7 +55,7 @@ in_sid() {
     local variables=()
     local name
     # The host's settings for pip, proxies, and what the build understands; of paths only what makes sense there.
-    for name in $(compgen -e | grep -iE '^(PIP_|(https?|ftp|all|no)_proxy$|CI$|NO_COLOR$|FORCE_COLOR$)'); do
+    for name in $(compgen -e | grep -iE '^(PIP_|(https?|ftp|all|no)_proxy$|CI$|NO_COLOR$|FORCE_COLOR$|NNGIO_RACES$|NNGIO_STORM$)'); do
         variables+=("$name=${!name}")
     done
     chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \

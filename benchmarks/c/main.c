@@ -1,11 +1,9 @@
 // nng-bench SCENARIO PLACEMENT URL SIZE COUNT SECONDS TLS-FOLDER
 // nng-bench send-push|send-pair - URL SIZE 0 0 TLS-FOLDER: dials, and sends until it is killed
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "bench.h"
 
@@ -41,7 +39,6 @@ main(int argc, char **argv)
 	} else if (strcmp(scenario, "pending") == 0) {
 		pending(&j);
 	} else if (strcmp(scenario, "send-push") == 0 || strcmp(scenario, "send-pair") == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		bool push = strcmp(scenario, "send-push") == 0;
 		send_for_ever(&j, push ? PUSH : PAIR, push ? 0 : 128);
 	}

@@ -1,11 +1,9 @@
 // Opening sockets, TLS, peers in other processes, and giving up.
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,12 +110,11 @@ new_message(const job *j)
 	return (msg);
 }
 
-// Runs `peer` in a child, which dies with this process.  To be called before NNG has started any thread.
+// Runs `peer` in a child; whoever started this process ends both.  To be called before NNG has started any thread.
 void
 fork_peer(const job *j, void (*peer)(const job *))
 {
 	if (j->processes && fork() == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		peer(j);
 		exit(0);
 	}

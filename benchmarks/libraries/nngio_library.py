@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import nngio
+from benchmarks.libraries import Unsupported, Wants
 from nngio.lowlevel import nng_version
-
-from benchmarks.libraries import Unsupported
 
 MODES = ("sync", "asyncio", "uvloop", "trio")
 KINDS = {
@@ -27,31 +26,22 @@ def versions() -> dict[str, str]:
     return {"nngio": nngio.__version__, "nng": nng_version()}
 
 
-def open_socket(
-    kind: str,
-    asynchronous: bool,
-    *,
-    listen: str | None = None,
-    dial: str | None = None,
-    tls: str = "",
-    buffer: int = 0,
-    prefetch: int = 0,
-) -> Any:
+def open_socket(kind: str, wants: Wants) -> Any:
     options: dict[str, Any] = {"subscribe": b""} if kind == "sub" else {}
-    if buffer:
-        options |= {"send_buffer": buffer, "recv_buffer": buffer}
-    if prefetch:
+    if wants.buffer:
+        options |= {"send_buffer": wants.buffer, "recv_buffer": wants.buffer}
+    if wants.prefetch:
         if not hasattr(KINDS[kind], "prefetch"):
             raise Unsupported("prefetch")
-        options["prefetch"] = prefetch
-    if tls:
-        options |= tls_options(tls, server=listen is not None)
-    return KINDS[kind](listen=listen, dial=dial, **options)
+        options["prefetch"] = wants.prefetch
+    if wants.tls:
+        options |= tls_options(wants)
+    return KINDS[kind](listen=wants.listen, dial=wants.dial, **options)
 
 
-def tls_options(folder: str, server: bool) -> dict[str, Any]:
-    """The options of a socket that uses TLS. To be filled in when nngio has such options."""
-    raise Unsupported("TLS")
+def tls_options(wants: Wants) -> dict[str, Any]:
+    """The options of a socket that uses TLS: `server.pem` for one that listens, `ca.pem` for one that dials to `localhost`."""
+    raise Unsupported(f"TLS, with {wants.tls}")  # to be filled in when nngio has it
 
 
 def open_context(socket: Any) -> Any:
@@ -62,20 +52,6 @@ def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:
     prefix = "a" if asynchronous else ""
     receive = "recv_msg" if verbs == "msg" else "recv"
     return getattr(thing, f"{prefix}send", None), getattr(thing, prefix + receive, None)
-
-
-def loops(verbs: str, asynchronous: bool) -> Any:
-    if verbs == "iter":
-        return (send_each, receive_iterating) if asynchronous else (send_each_sync, receive_iterating_sync)
-    if verbs == "many":
-        if not hasattr(nngio.Push0, "send_many"):
-            raise Unsupported("send_many and recv_many")
-        return (send_many, receive_many) if asynchronous else (send_many_sync, receive_many_sync)
-    return None
-
-
-def exchange(verbs: str) -> Any:
-    return None
 
 
 async def send_each(socket: Any, payload: bytes, count: int) -> None:
@@ -128,3 +104,14 @@ def send_many_sync(socket: Any, payload: bytes, count: int) -> None:
 def receive_many_sync(socket: Any, count: int) -> None:
     while count > 0:
         count -= len(socket.recv_many(min(MANY, count)))
+
+
+LOOPS: dict[tuple[str, bool], Any] = {
+    ("iter", False): (send_each_sync, receive_iterating_sync),
+    ("iter", True): (send_each, receive_iterating),
+}
+EXCHANGES: dict[str, Any] = {}
+
+if hasattr(nngio.Push0, "send_many"):
+    LOOPS["many", False] = send_many_sync, receive_many_sync
+    LOOPS["many", True] = send_many, receive_many

@@ -7,6 +7,8 @@ from typing import Any
 
 import pynng
 
+from benchmarks.libraries import Wants
+
 MODES = ("sync", "asyncio", "uvloop", "trio")
 KINDS = {
     "req": pynng.Req0,
@@ -17,6 +19,8 @@ KINDS = {
     "pub": pynng.Pub0,
     "sub": pynng.Sub0,
 }
+LOOPS: dict[tuple[str, bool], Any] = {}
+EXCHANGES: dict[str, Any] = {}
 
 
 def versions() -> dict[str, str]:
@@ -25,26 +29,17 @@ def versions() -> dict[str, str]:
     return found if nng_version is None else found | {"nng": pynng.ffi.string(nng_version()).decode()}
 
 
-def open_socket(
-    kind: str,
-    asynchronous: bool,
-    *,
-    listen: str | None = None,
-    dial: str | None = None,
-    tls: str = "",
-    buffer: int = 0,
-    prefetch: int = 0,
-) -> Any:
+def open_socket(kind: str, wants: Wants) -> Any:
     options: dict[str, Any] = {"topics": [b""]} if kind == "sub" else {}
-    if buffer:
-        options |= {"send_buffer_size": buffer, "recv_buffer_size": buffer}
-    if tls:
+    if wants.buffer:
+        options |= {"send_buffer_size": wants.buffer, "recv_buffer_size": wants.buffer}
+    if wants.tls:
         config = pynng.TLSConfig
-        if listen is not None:
-            options["tls_config"] = config(config.MODE_SERVER, cert_key_file=f"{tls}/server.pem")
+        if wants.listen is not None:
+            options["tls_config"] = config(config.MODE_SERVER, cert_key_file=f"{wants.tls}/server.pem")
         else:
-            options["tls_config"] = config(config.MODE_CLIENT, server_name="localhost", ca_files=f"{tls}/ca.pem")
-    return KINDS[kind](listen=listen, dial=dial, block_on_dial=True if dial else None, **options)
+            options["tls_config"] = config(config.MODE_CLIENT, server_name="localhost", ca_files=f"{wants.tls}/ca.pem")
+    return KINDS[kind](listen=wants.listen, dial=wants.dial, block_on_dial=True if wants.dial else None, **options)
 
 
 def open_context(socket: Any) -> Any:
@@ -55,11 +50,3 @@ def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:
     prefix = "a" if asynchronous else ""
     receive = "recv_msg" if verbs == "msg" else "recv"
     return getattr(thing, f"{prefix}send"), getattr(thing, prefix + receive)
-
-
-def loops(verbs: str, asynchronous: bool) -> Any:
-    return None
-
-
-def exchange(verbs: str) -> Any:
-    return None

@@ -10,6 +10,8 @@ from typing import Any
 
 import nng
 
+from benchmarks.libraries import Wants
+
 MODES = ("sync", "asyncio", "uvloop")
 KINDS = {
     "req": nng.ReqSocket,
@@ -31,27 +33,18 @@ def versions() -> dict[str, str]:
     return found | {"nng": str(nng_version())} if callable(nng_version) else found
 
 
-def open_socket(
-    kind: str,
-    asynchronous: bool,
-    *,
-    listen: str | None = None,
-    dial: str | None = None,
-    tls: str = "",
-    buffer: int = 0,
-    prefetch: int = 0,
-) -> Any:
+def open_socket(kind: str, wants: Wants) -> Any:
     socket = KINDS[kind]()
-    if buffer:
-        socket.send_buf = socket.recv_buf = buffer
+    if wants.buffer:
+        socket.send_buf = socket.recv_buf = wants.buffer
     if kind == "sub":
         socket.subscribe(b"")
-    if listen:
-        config = nng.TlsConfig.for_server(cert_file=f"{tls}/server.pem") if tls else None
-        socket.add_listener(listen, tls=config).start()
-    if dial:
-        config = nng.TlsConfig.for_client(server_name="localhost", ca_file=f"{tls}/ca.pem") if tls else None
-        socket.add_dialer(dial, tls=config).start(block=True)
+    if wants.listen:
+        config = nng.TlsConfig.for_server(cert_file=f"{wants.tls}/server.pem") if wants.tls else None
+        socket.add_listener(wants.listen, tls=config).start()
+    if wants.dial:
+        config = nng.TlsConfig.for_client(server_name="localhost", ca_file=f"{wants.tls}/ca.pem") if wants.tls else None
+        socket.add_dialer(wants.dial, tls=config).start(block=True)
     return socket
 
 
@@ -59,16 +52,8 @@ def open_context(socket: Any) -> Any:
     return socket.open_context()
 
 
-def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:
+def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:  # noqa: ARG001
     return (thing.asend, thing.arecv) if asynchronous else (thing.send, thing.recv)
-
-
-def loops(verbs: str, asynchronous: bool) -> Any:
-    return (send_when_ready, receive_when_ready) if verbs == "ready" else None
-
-
-def exchange(verbs: str) -> Any:
-    return (ask_when_ready, answer_when_ready) if verbs == "ready" else None
 
 
 # Its documentation recommends these generators for the lowest latency.
@@ -100,6 +85,7 @@ async def receive_when_ready(socket: Any, count: int) -> None:
 
 
 async def ask_when_ready(req: Any, payload: bytes) -> None:
+    await anext(watcher(req, sends=True))
     req.send(payload, nonblock=True)
     await anext(watcher(req, sends=False))
     req.recv(nonblock=True)
@@ -111,3 +97,7 @@ async def answer_when_ready(rep: Any) -> None:
         message = rep.recv(nonblock=True)
         await anext(ready)
         rep.send(message, nonblock=True)
+
+
+LOOPS: dict[tuple[str, bool], Any] = {("ready", True): (send_when_ready, receive_when_ready)}
+EXCHANGES: dict[str, Any] = {"ready": (ask_when_ready, answer_when_ready)}

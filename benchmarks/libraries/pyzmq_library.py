@@ -7,7 +7,7 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from benchmarks.libraries import Unsupported
+from benchmarks.libraries import Unsupported, Wants
 
 MODES = ("sync", "asyncio", "uvloop")
 KINDS = {
@@ -19,38 +19,31 @@ KINDS = {
     "pub": zmq.PUB,
     "sub": zmq.SUB,
 }
+LOOPS: dict[tuple[str, bool], Any] = {}
+EXCHANGES: dict[str, Any] = {}
 
 
 def versions() -> dict[str, str]:
     return {"pyzmq": zmq.__version__, "libzmq": zmq.zmq_version()}
 
 
-def open_socket(
-    kind: str,
-    asynchronous: bool,
-    *,
-    listen: str | None = None,
-    dial: str | None = None,
-    tls: str = "",
-    buffer: int = 0,
-    prefetch: int = 0,
-) -> Any:
-    if tls:
+def open_socket(kind: str, wants: Wants) -> Any:
+    if wants.tls:
         raise Unsupported("TLS")
     context = zmq.Context.instance()
-    socket = (zmq.asyncio.Context(context) if asynchronous else context).socket(KINDS[kind])
-    if buffer:
-        socket.set_hwm(buffer)
+    socket = (zmq.asyncio.Context(context) if wants.asynchronous else context).socket(KINDS[kind])
+    if wants.buffer:
+        socket.set_hwm(wants.buffer)
     if kind == "sub":
         socket.subscribe(b"")
-    if listen:
-        socket.bind(listen)
-    if dial:
-        socket.connect(dial)
+    if wants.listen:
+        socket.bind(wants.listen)
+    if wants.dial:
+        socket.connect(wants.dial)
     return socket
 
 
-def open_context(socket: Any) -> Any:
+def open_context(socket: Any) -> Any:  # noqa: ARG001
     raise Unsupported("contexts")
 
 
@@ -61,11 +54,3 @@ def calls(thing: Any, verbs: str, asynchronous: bool) -> tuple[Any, Any]:
             return (lambda data: thing.send(data, copy=False)), (lambda: thing.recv(copy=False))
         return (lambda data: thing.send(data, 0, False)), (lambda: thing.recv(0, False))
     return thing.send, thing.recv
-
-
-def loops(verbs: str, asynchronous: bool) -> Any:
-    return None
-
-
-def exchange(verbs: str) -> Any:
-    return None

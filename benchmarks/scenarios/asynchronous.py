@@ -13,6 +13,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
+from benchmarks.libraries import oneway_loops
 from benchmarks.meter import Meter
 from benchmarks.scenarios.loops import Loop, Main, loop_for
 from benchmarks.scenarios.side import Job, start_peer
@@ -24,10 +25,10 @@ Report = Callable[[dict[str, Any]], None]
 def roundtrip(library: Any, job: Job, report: Report) -> None:
     """One request at a time, each of them timed."""
     loop = loop_for(job.mode)
-    exchange = library.exchange(job.verbs)
+    exchange = library.EXCHANGES.get(job.verbs)
 
     def server() -> Main:
-        rep = library.open_socket("rep", dial=job.url, **job.options())
+        rep = library.open_socket("rep", job.dialing())
         if exchange:
             return partial(exchange[1], rep)
         return partial(answer_for_ever, *library.calls(rep, job.verbs, True))
@@ -55,7 +56,7 @@ def roundtrip(library: Any, job: Job, report: Report) -> None:
 
     if job.peer:
         loop.run(server())
-    req = library.open_socket("req", listen=job.url, **job.options())
+    req = library.open_socket("req", job.listening())
     match job.placement:
         case "loop":
             loop.run(lambda: loop.beside([server()], client))
@@ -75,13 +76,16 @@ async def answer_for_ever(send: Callable[[Any], Awaitable[object]], recv: Callab
 def oneway(library: Any, job: Job, sends: str, receives: str, report: Report) -> None:
     """One side sends as fast as it is let, the other receives."""
     loop = loop_for(job.mode)
-    receiver = library.open_socket(receives, listen=job.url, **job.options())
+    receiver = library.open_socket(receives, job.listening())
     sender = None
     if job.placement == "processes":
         start_peer(job)
     else:
-        sender = library.open_socket(sends, dial=job.url, **job.options())
-    send_all, receive_all = library.loops(job.verbs, True) or (send_each(library, job.verbs), receive_each(library, job.verbs))
+        sender = library.open_socket(sends, job.dialing())
+    send_all, receive_all = oneway_loops(library, job.verbs, True) or (
+        send_each(library, job.verbs),
+        receive_each(library, job.verbs),
+    )
     payload = job.payload
     phases: queue.SimpleQueue[int] = queue.SimpleQueue()
     received: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -135,8 +139,8 @@ def receive_each(library: Any, verbs: str) -> Callable[[Any, int], Awaitable[Non
 def contexts(library: Any, job: Job, report: Report) -> None:
     """Many requests at once over one REQ and one REP socket, in one loop: a task and a context for each, on both sides."""
     loop = loop_for(job.mode)
-    rep = library.open_socket("rep", listen=job.url, **job.options())
-    req = library.open_socket("req", dial=job.url, **job.options())
+    rep = library.open_socket("rep", job.listening())
+    req = library.open_socket("req", job.dialing())
     payload = job.payload
 
     async def ask(send: Any, recv: Any, count: int) -> None:
@@ -164,8 +168,8 @@ def contexts(library: Any, job: Job, report: Report) -> None:
 def pubsub(library: Any, job: Job, report: Report) -> None:
     """Bursts that fill no queue, each of which every SUB, a task each, has received before the next begins."""
     loop: Loop = loop_for(job.mode)
-    pub = library.open_socket("pub", listen=job.url, **job.options())
-    subs = [library.open_socket("sub", dial=job.url, **job.options()) for _ in range(job.count)]
+    pub = library.open_socket("pub", job.listening())
+    subs = [library.open_socket("sub", job.dialing()) for _ in range(job.count)]
     send = library.calls(pub, job.verbs, True)[0]
     receives = [library.calls(sub, job.verbs, True)[1] for sub in subs]
     payload = job.payload

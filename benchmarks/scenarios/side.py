@@ -8,7 +8,8 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from benchmarks.libraries import Wants
 
 BUFFER = 128
 """Messages that a PAIR may hold on each side."""
@@ -40,21 +41,24 @@ class Job:
     def payload(self) -> bytes:
         return b"x" * self.size
 
-    def options(self) -> dict[str, Any]:
-        """For a socket of either side."""
-        options: dict[str, Any] = {"asynchronous": self.asynchronous, "tls": self.tls}
-        if self.scenario == "pair":
-            options["buffer"] = BUFFER
-        if self.verbs == "prefetch":
-            options["prefetch"] = BUFFER
-        return options
+    def listening(self) -> Wants:
+        """For the socket that listens; the one that receives."""
+        prefetch = BUFFER if self.verbs == "prefetch" else 0
+        return Wants(self.asynchronous, listen=self.url, tls=self.tls, buffer=self._buffer(), prefetch=prefetch)
+
+    def dialing(self) -> Wants:
+        """For the socket that dials."""
+        return Wants(self.asynchronous, dial=self.url, tls=self.tls, buffer=self._buffer())
+
+    def _buffer(self) -> int:
+        return BUFFER if self.scenario == "pair" else 0
 
 
 def start_peer(job: Job) -> None:
     """Start the process that dials `job.url`: the same library, on the same loop.
 
-    A one-way sender is the C program, so that all bindings receive from the same; only ZeroMQ's is pyzmq, with calls that wait. It needn't
-    be stopped: the runner kills the whole group of processes.
+    A one-way sender is the C program, so that all bindings receive from the same; only ZeroMQ's is pyzmq, with calls that wait. It
+    needn't be stopped: the runner kills the whole group of processes.
     """
     kinds = {"pushpull": "push", "pair": "pair"}
     if job.scenario in kinds and job.library != "pyzmq":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
+from benchmarks.libraries import oneway_loops
 from benchmarks.meter import Meter
 from benchmarks.scenarios.side import Job, start_peer
 
@@ -19,13 +20,13 @@ SETTLE_SECONDS = 0.3
 def roundtrip(library: Any, job: Job) -> dict[str, Any]:
     """One request at a time, each of them timed."""
     if job.peer:
-        rep = library.open_socket("rep", dial=job.url, **job.options())
+        rep = library.open_socket("rep", job.dialing())
         answer_for_ever(*library.calls(rep, job.verbs, False))
-    req = library.open_socket("req", listen=job.url, **job.options())
+    req = library.open_socket("req", job.listening())
     if job.placement == "processes":
         start_peer(job)
     else:
-        rep = library.open_socket("rep", dial=job.url, **job.options())
+        rep = library.open_socket("rep", job.dialing())
         threading.Thread(target=answer_for_ever, args=library.calls(rep, job.verbs, False), daemon=True).start()
     send, recv = library.calls(req, job.verbs, False)
     payload, meter, times = job.payload, Meter(job.seconds), []
@@ -49,17 +50,20 @@ def answer_for_ever(send: Callable[[Any], object], recv: Callable[[], Any]) -> N
 def oneway(library: Any, job: Job, sends: str, receives: str) -> dict[str, Any]:
     """One side sends as fast as it is let, the other receives."""
     if job.peer:
-        send, _ = library.calls(library.open_socket(sends, dial=job.url, **job.options()), "one", False)
+        send, _ = library.calls(library.open_socket(sends, job.dialing()), "one", False)
         payload = job.payload
         while True:
             send(payload)
-    receiver = library.open_socket(receives, listen=job.url, **job.options())
+    receiver = library.open_socket(receives, job.listening())
     sender = None
     if job.placement == "processes":
         start_peer(job)
     else:
-        sender = library.open_socket(sends, dial=job.url, **job.options())
-    send_all, receive_all = library.loops(job.verbs, False) or (send_each(library, job.verbs), receive_each(library, job.verbs))
+        sender = library.open_socket(sends, job.dialing())
+    send_all, receive_all = oneway_loops(library, job.verbs, False) or (
+        send_each(library, job.verbs),
+        receive_each(library, job.verbs),
+    )
     payload, meter = job.payload, Meter(job.seconds)
     for count in meter:
         meter.start()
@@ -94,8 +98,8 @@ def receive_each(library: Any, verbs: str) -> Callable[[Any, int], None]:
 
 def pubsub(library: Any, job: Job) -> dict[str, Any]:
     """Bursts that fill no queue, each of which every SUB has received before the next begins."""
-    pub = library.open_socket("pub", listen=job.url, **job.options())
-    subs = [library.open_socket("sub", dial=job.url, **job.options()) for _ in range(job.count)]
+    pub = library.open_socket("pub", job.listening())
+    subs = [library.open_socket("sub", job.dialing()) for _ in range(job.count)]
     time.sleep(SETTLE_SECONDS)
     send = library.calls(pub, job.verbs, False)[0]
     receives = [library.calls(sub, job.verbs, False)[1] for sub in subs]

@@ -71,5 +71,8 @@ class Context(Channel, HasOptions):
     def __del__(self) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it is one context, of this process")
+
     def __repr__(self) -> str:
         return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}>"
