@@ -107,6 +107,8 @@ def measure(options: argparse.Namespace) -> object:
     def progress(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text:
+            print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
     records = run_rounds(Runner(places, program, certificates, seconds, options.nice), wanted, rounds, progress, options.patience)

@@ -53,9 +53,7 @@ class Peer:
         self._port = port
         self._read = bytearray()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
-        self._process = subprocess.Popen(
-            (path, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors
-        )
+        self._process = subprocess.Popen((path, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors)
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, MIB)
@@ -280,8 +278,9 @@ SILENT = ("sub", "pull")
 """The protocols that send nothing."""
 
 
-def converse(tool: str, protocol: str, transport: str, directory: Path, data: list[tuple[bytes, bytes, tuple[str, ...]]],
-             *, listens: bool) -> None:
+def converse(
+    tool: str, protocol: str, transport: str, directory: Path, data: list[tuple[bytes, bytes, tuple[str, ...]]], *, listens: bool
+) -> None:
     """Let a tool and a socket exchange each pair of bodies: ours, theirs, and the arguments that make the tool send that.
 
     Each pair has a process and a socket of its own. The processes run at the same time, so that they wait together.

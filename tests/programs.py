@@ -79,9 +79,7 @@ class Ended:
         )
 
 
-def run(
-    text: str, *arguments: str, options: Iterable[str] = (), timeout: float = 15, file: Path | None = None
-) -> Ended:
+def run(text: str, *arguments: str, options: Iterable[str] = (), timeout: float = 15, file: Path | None = None) -> Ended:
     """Run a program and wait for its end; AssertionError when that takes longer than `timeout` seconds.
 
     `arguments` are in its `sys.argv[1:]`, `options` are the interpreter's. With `file` it is written there and run from

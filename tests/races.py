@@ -19,6 +19,7 @@ from loops import Loop
 
 import nngio
 from nngio import Message
+from nngio.lowlevel import lib
 
 __all__ = [
     "LONG",
@@ -31,6 +32,7 @@ __all__ = [
     "Sending",
     "number_in",
     "numbered",
+    "until_it_waits",
     "was_sent",
 ]
 
@@ -260,6 +262,12 @@ SENDING: dict[str, Callable[[], Sending]] = {
 
 
 # Two things at the same time.
+
+
+async def until_it_waits(loop: Loop, channel: Any) -> None:
+    """Let tasks run until one of them waits for a message on this channel."""
+    while lib.nngio_handle_on_loops(channel._handle) == 0:
+        await loop.sleep(0)
 
 
 class Helper:

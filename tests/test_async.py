@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 from loops import ASYNCIO, TRIO, UVLOOP, Loop, Tasks, on_all_loops
+from races import until_it_waits
 
 import nngio
 from nngio import Message
@@ -320,7 +321,7 @@ def test_a_second_request_tells_the_waiting_receive_that_it_was_canceled(loop: L
                 await asker.asend(b"first")
                 waiting = tasks.start(asker.arecv)
                 assert await rep.arecv(timeout=LONG) == b"first"
-                await loop.sleep(SOON)
+                await until_it_waits(loop, asker)
                 await asker.asend(b"second")
                 outcome = await waiting.wait()
                 assert not outcome.cancelled
@@ -811,9 +812,7 @@ def test_trio_as_a_guest_of_asyncio_is_told_from_its_host(pair: Pair) -> None:
     async def host() -> None:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Any] = loop.create_future()
-        trio.lowlevel.start_guest_run(
-            guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=ended.set_result
-        )
+        trio.lowlevel.start_guest_run(guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=ended.set_result)
         assert await right.arecv(timeout=LONG) == b"to the host"
         await right.asend(b"to the guest")
         assert (await ended).unwrap() == b"to the guest"

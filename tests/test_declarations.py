@@ -89,9 +89,7 @@ def headers() -> Headers:
                 found.constants.add(name)
         text = re.sub(r"^#.*", "", text, flags=re.MULTILINE)
         for prototype in re.findall(r"\bNNG_DECL([^;]*);", text):
-            found.functions[name_in(prototype, r"(\w+)\s*\(")] = normalised(
-                prototype.replace("NNG_DEPRECATED", "")
-            )
+            found.functions[name_in(prototype, r"(\w+)\s*\(")] = normalised(prototype.replace("NNG_DEPRECATED", ""))
         text = re.sub(r"\bNNG_DECL[^;]*;", "", text)
         for tag, values, name in re.findall(r"\benum\s*(\w*)\s*{([^}]*)}\s*(\w*)", text):
             found.constants.update(re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", values.strip()))
@@ -158,12 +156,8 @@ def test_every_field_of_the_headers_is_declared_with_the_same_type() -> None:
 
 def test_what_the_headers_lack_is_marked_with_a_newer_release() -> None:
     """No name is invented, and a mark that is too early or was forgotten shows on an old NNG."""
-    known = (
-        headers().functions.keys() | headers().constants | headers().types.keys() | headers().fields.keys()
-    )
-    assert [
-        name for name, declaration in declared().items() if name not in known and not newer(declaration)
-    ] == []
+    known = headers().functions.keys() | headers().constants | headers().types.keys() | headers().fields.keys()
+    assert [name for name, declaration in declared().items() if name not in known and not newer(declaration)] == []
 
 
 def test_the_extension_has_every_declared_name_or_a_reason_why_not() -> None:
@@ -201,9 +195,7 @@ def test_an_absent_name_is_explained_by_its_release_or_its_reason() -> None:
     """The sentence names the release only where that is what is missing."""
     assert declarations.since("nng_aio_busy") == "1.6.0"
     assert declarations.since("nng_send") is None
-    assert declarations.why_absent("nng_aio_busy", "1.5.2") == (
-        "nng_aio_busy needs NNG 1.6.0 or later; this build has 1.5.2"
-    )
+    assert declarations.why_absent("nng_aio_busy", "1.5.2") == ("nng_aio_busy needs NNG 1.6.0 or later; this build has 1.5.2")
     assert declarations.why_absent("nng_tls_config_psk", "1.12.0") == (
         "nng_tls_config_psk is not in this build of NNG 1.12.0: needs TLS"
     )
@@ -259,9 +251,7 @@ def test_load_reads_names_kinds_and_marks(sample: list[Declaration]) -> None:
     assert {d.header for d in sample} == {"nng/nng.h"}
 
 
-@pytest.mark.parametrize(
-    "line", ["int nng_x(void); // from 1.6.0", "int nng_x(void)", "enum {\n    NNG_A,\n};", "?;"]
-)
+@pytest.mark.parametrize("line", ["int nng_x(void); // from 1.6.0", "int nng_x(void)", "enum {\n    NNG_A,\n};", "?;"])
 def test_load_refuses_what_it_does_not_understand(tmp_path: Path, line: str) -> None:
     """A slip of the pen must not drop a declaration in silence."""
     tmp_path.joinpath("nng.h").write_text(f"// Declares <nng/nng.h>.\n{line}\n", encoding="utf-8")
@@ -328,9 +318,7 @@ def test_find_present_drops_what_does_not_link_whatever_the_linker_says(
     assert find_present(sample, tmp_path, undefined=["nng_log"], says=says) == {"nng_log"}
 
 
-def test_find_present_drops_a_macro_whose_function_does_not_link(
-    sample: list[Declaration], tmp_path: Path
-) -> None:
+def test_find_present_drops_a_macro_whose_function_does_not_link(sample: list[Declaration], tmp_path: Path) -> None:
     """The linker names the function behind the macro, which is not among the names looked for."""
     fake = {"undefined": ["nng_log"], "aliases": {"nng_log": "nng_log0"}, "says": "undefined symbol: {}"}
     assert find_present(sample, tmp_path, **fake) == {"nng_log"}

@@ -142,9 +142,7 @@ def test_only_the_core_and_the_nouns_touch_c() -> None:
 @pytest.mark.parametrize("library", sorted(LOOPS))
 def test_an_event_loop_s_library_is_imported_by_its_adapter_only(library: str) -> None:
     """Neither core nor nouns import one, not even late: what is specific to a loop is in that loop's adapter."""
-    users = [
-        (m, i.late) for m in SOURCES for i in imports_of(m) if i.module.partition(".")[0] == library and not i.for_types
-    ]
+    users = [(m, i.late) for m in SOURCES for i in imports_of(m) if i.module.partition(".")[0] == library and not i.for_types]
     assert {module for module, late in users if not (late and module in LOADERS)} <= {f"nngio._adapters._{library}"}
 
 

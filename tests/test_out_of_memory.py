@@ -39,7 +39,7 @@ import mmap, resource, sys, time
 import nngio
 from nngio.lowlevel import ffi, lib
 
-how, sanitized = sys.argv[1], sys.argv[2] == "True"
+how, where, sanitized = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 BODY, HEADER = bytes(range(256)), bytes.fromhex("80000001")
 blocks = ffi.NULL
 limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -84,60 +84,69 @@ def recover():
     resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
-elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
-req = nngio.Req0()
-work = []
-for _ in range(1000):
+def new_message():
     message = nngio.Message(BODY)
     message.header = HEADER
     aio = nngio.Aio()
     aio.set_msg(message)
-    work.append((req.context(), aio, message))
-another = req.context(), nngio.Message(BODY)
-another[1].header = HEADER
+    return aio, message
+
+
+rep = nngio.Rep0(raw=True, listen="inproc://elsewhere")
+elsewhere = nngio.Req0(raw=True, dial="inproc://elsewhere")
+req = nngio.Req0()
+channel = req if where == "socket" else req.context()
+aio, message = new_message()
+flood = [(req.context(), *new_message()) for _ in range(1000)]
 error = None
+
 exhaust()
-for context, aio, _ in work:  # NNG's table of requests has to grow sooner or later
-    context.send_aio(aio)
+for its_context, its_aio, _ in flood:  # NNG's table of requests has to grow sooner or later
+    its_context.send_aio(its_aio)
 deadline = time.monotonic() + 20
-failed = None
-while failed is None and time.monotonic() < deadline:
-    for _, aio, its_message in work:
-        if not aio.busy:
-            failed = aio
+failed = False
+while not failed and time.monotonic() < deadline:
+    for _, its_aio, _ in flood:
+        if not its_aio.busy:
+            failed = True
             break
 if how == "send":
-    context, message = another
     try:
-        context.send(message, timeout=0)
+        channel.send(message, timeout=0)
     except nngio.NNGError as raised:
         error = raised
+else:
+    channel.send_aio(aio)
+    aio.wait()
 recover()
 
-assert failed is not None, "it never ran out of memory"
-assert failed.result() == lib.NNG_ENOMEM, failed.result()
-if how == "send":
-    assert type(error) is nngio.NoMemory, repr(error)
-    assert isinstance(error, MemoryError)
-    assert error.message is message
-    elsewhere.send(message)
-else:
+assert failed, "it never ran out of memory"
+if how == "aio":
+    assert aio.result() == lib.NNG_ENOMEM, aio.result()
+    assert aio.get_msg() is message
     try:
-        failed.check()
-    except nngio.NoMemory as raised:
-        assert raised.message is its_message
-    assert failed.get_msg() is its_message
-    assert bytes(its_message) == BODY and its_message.header == HEADER
-    elsewhere.send_aio(failed)
-    failed.wait()
-    failed.check()
+        aio.check()
+    except nngio.NNGError as raised:
+        error = raised
+assert type(error) is nngio.NoMemory, repr(error)
+assert isinstance(error, MemoryError)
+assert error.message is message
+assert bytes(message) == BODY and message.header == HEADER
+if how == "aio":
+    elsewhere.send_aio(aio)
+    aio.wait()
+    aio.check()
+else:
+    elsewhere.send(message)
 received = rep.recv_msg(timeout=10)
 assert bytes(received) == BODY and received.header[4:] == HEADER
+
 req.close()
-for _, aio, _ in work:
-    aio.wait()
-    assert aio.result() in (0, lib.NNG_ECLOSED, lib.NNG_ENOMEM)
+for _, its_aio, its_message in flood:
+    its_aio.wait()
+    assert its_aio.result() in (lib.NNG_ECLOSED, lib.NNG_ENOMEM)
+    assert its_aio.get_msg() is its_message
+    assert its_message.header == HEADER
 elsewhere.close()
 rep.close()
 print("received elsewhere")
@@ -145,8 +154,9 @@ print("received elsewhere")
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("where", ["socket", "context"])
 @pytest.mark.parametrize("how", ["send", "aio"])
-def test_a_send_without_memory_gives_back_the_message(how: str) -> None:
+def test_a_send_without_memory_gives_back_the_message(how: str, where: str) -> None:
     """NNG's own allocation fails in the middle of a send; the message is sent elsewhere when there is memory again."""
     sanitized = hasattr(ctypes.CDLL(None), "__asan_init")
     environment = dict(os.environ)
@@ -155,6 +165,10 @@ def test_a_send_without_memory_gives_back_the_message(how: str) -> None:
         environment["ASAN_OPTIONS"] = f"{environment.get('ASAN_OPTIONS', '')}:{options}"
         environment["PYTHONMALLOC"] = "pymalloc"
     done = subprocess.run(
-        [sys.executable, "-c", OUT_OF_MEMORY, how, str(sanitized)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", OUT_OF_MEMORY, how, where, str(sanitized)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.stdout, done.returncode) == ("received elsewhere\n", 0), done.stderr

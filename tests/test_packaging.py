@@ -29,9 +29,7 @@ def build_text(name: str) -> str:
     return text.decode()
 
 
-vendored = pytest.mark.skipif(
-    build_text("nngio_build_nng_source") == "system library", reason="the system's NNG was asked for"
-)
+vendored = pytest.mark.skipif(build_text("nngio_build_nng_source") == "system library", reason="the system's NNG was asked for")
 
 
 def linked_libraries() -> list[str]:

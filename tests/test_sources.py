@@ -461,9 +461,7 @@ def test_patches_are_applied_to_a_copy(tree: Tree, patches: Path, tmp_path: Path
     """The copy has every patch of its release, in the order of their names, and the tree is as it was."""
     before = tree_digest(tree.path)
     (patches / "nng-1.5.2-a.patch").write_text(PATCH)
-    second = (
-        PATCH.replace("two", "zweieinhalb").split("@@ -5")[0].replace("one\n-", "zwei\n-").replace("-1,3 +1,4", "-2,3 +2,4")
-    )
+    second = PATCH.replace("two", "zweieinhalb").split("@@ -5")[0].replace("one\n-", "zwei\n-").replace("-1,3 +1,4", "-2,3 +2,4")
     (patches / "nng-1.5.2-b.patch").write_text(second)
     (patches / "nng-1.12.4-other.patch").write_text("not for this one")
     result = patched(tree, tmp_path / "build", patches)
@@ -514,9 +512,7 @@ def test_a_patch_that_does_not_fit_stops_the_build(tree: Tree, patches: Path, tm
         (lambda text: text[text.index("@@") :], "before any file name"),
     ],
 )
-def test_a_patch_is_applied_exactly_or_refused(
-    tree: Tree, patches: Path, change: Callable[[str], str], complaint: str
-) -> None:
+def test_a_patch_is_applied_exactly_or_refused(tree: Tree, patches: Path, change: Callable[[str], str], complaint: str) -> None:
     """There is no fuzz and no offset, and what isn't understood is an error."""
     patch = patches / "nng-1.5.2-a.patch"
     patch.write_text(change(PATCH))

@@ -16,8 +16,8 @@ inline_finish(nngio_op *op)
 	op->result = inline_result(op, op->inline_aio, &left);
 	if (atomic_load(&op->listed) != NULL) {
 		pending_remove(op, false, &aborted);
-		retire_if_late(op, &op->inline_aio);
 	}
+	retire_if_late(op, &op->inline_aio); // it may have taken its time even when it was done on return
 	op->inlined = false;
 	op_sent(op, left);
 	atomic_store(&op->state, OP_IDLE);

@@ -12,7 +12,21 @@ from typing import Any
 
 import pytest
 from loops import ASYNCIO, LOOPS, UVLOOP, Loop, Outcome, Task, Tasks, on_all_loops
-from races import LONG, MOMENTS, RACES, RECEIVING, SENDING, FromPeer, Helper, Receiving, Sending, number_in, numbered, was_sent
+from races import (
+    LONG,
+    MOMENTS,
+    RACES,
+    RECEIVING,
+    SENDING,
+    FromPeer,
+    Helper,
+    Receiving,
+    Sending,
+    number_in,
+    numbered,
+    until_it_waits,
+    was_sent,
+)
 
 import nngio
 from nngio import Message
@@ -479,8 +493,7 @@ def test_a_new_request_ends_the_receive_of_the_old_one(loop: Loop, kind: str) ->
                 await channel.asend(numbered(number), timeout=LONG)
                 assert number_in(await rep.arecv(timeout=LONG)) == number
                 waiting = tasks.start(channel.arecv)
-                await loop.sleep(0)
-                await loop.sleep(0)
+                await until_it_waits(loop, channel)
 
                 def reply(number: int = number) -> None:
                     rep.send(numbered(number), timeout=LONG)
@@ -806,8 +819,8 @@ def test_a_task_that_is_cancelled_between_its_result_and_its_turn_raises(loop: L
                 assert receiving.cancel() == (when != "after")
 
             cancelling = asyncio.ensure_future(cancel_other())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            await until_it_waits(loop, first.channel)
+            await until_it_waits(loop, second.channel)
             first.feed(number)
             second.feed(number)
             time.sleep(0.0002)  # noqa: ASYNC251  # both end while the loop stands still
@@ -837,8 +850,8 @@ def test_the_task_whose_result_stands_is_cancelled_by_another_s_turn(loop: Loop)
                 receiving.cancel()
 
             cancelling = tasks.start(cancel_other)
-            await loop.sleep(0)
-            await loop.sleep(0)
+            await until_it_waits(loop, first.channel)
+            await until_it_waits(loop, second.channel)
             first.feed(number)
             second.feed(number)
             time.sleep(0.0002)  # noqa: ASYNC251  # both end while the loop stands still

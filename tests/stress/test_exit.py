@@ -96,7 +96,9 @@ def test_open_sockets_and_module_level_objects_do_not_disturb_the_exit() -> None
     check_all(runs(LEFT_OPEN + "main_ends(); sys.exit(int(code))"))
 
 
-RESOURCE_WARNING = re.compile(r"(.*ResourceWarning: unclosed <nngio\.\w+ \d+>.*\n(  .*\n|Object allocated at.*\n|ResourceWarning:.*\n)*)*")
+RESOURCE_WARNING = re.compile(
+    r"(.*ResourceWarning: unclosed <nngio\.\w+ \d+>.*\n(  .*\n|Object allocated at.*\n|ResourceWarning:.*\n)*)*"
+)
 
 
 @pytest.mark.timeout(120)
@@ -297,11 +299,13 @@ def test_sys_exit_in_a_callback_unwinds_the_main_thread() -> None:
 
 def test_sys_exit_with_a_text_in_a_callback_prints_it() -> None:
     """As in the main thread: the text on standard error, and exit code 1."""
-    run(textwrap.dedent("""
+    run(
+        textwrap.dedent("""
     import nngio
     nngio.Aio(lambda aio: sys.exit("so long")).sleep(0)
     nngio.Pair0().recv()
-    """)).check(1, err="so long\n")
+    """)
+    ).check(1, err="so long\n")
 
 
 # The callback calls sys.exit while, or just after, the main program has come to its end.
@@ -390,15 +394,18 @@ def test_a_with_block_left_by_an_exception_adds_nothing_to_it() -> None:
         reports = end.err.split("Exception in thread")
         own = [report for report in reports if not report.endswith("nngio._core.errors.Closed: Object closed\n") and report]
         assert len(own) == 1, f"more than its own exception: {end}"
-        assert own[0].endswith("KeyError: \"the program's own\"\n"), f"not its own exception: {end}"
+        assert own[0].endswith('KeyError: "the program\'s own"\n'), f"not its own exception: {end}"
 
 
-KILLED = CALLBACKS + """
+KILLED = (
+    CALLBACKS
+    + """
 import signal
 main_ends()
 os.kill(os.getpid(), int(signal.SIGTERM if int(number) % 2 else signal.SIGINT))
 pull.recv(timeout=5) if False else time.sleep(5)
 """
+)
 
 
 @pytest.mark.timeout(60)
@@ -416,7 +423,8 @@ def test_sigterm_and_ctrl_c_end_a_program_as_they_end_any_other() -> None:
 
 def test_an_exit_handler_that_closes_a_socket_and_joins_its_thread_ends() -> None:
     """Also one that runs after ours, because it was registered before nngio was imported."""
-    run(textwrap.dedent("""
+    run(
+        textwrap.dedent("""
     import atexit, threading
     def stop():
         socket.close()
@@ -434,12 +442,15 @@ def test_an_exit_handler_that_closes_a_socket_and_joins_its_thread_ends() -> Non
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     main_ends()
-    """), timeout=5).check(out="stopped\n", exit_seconds=SOON)
+    """),
+        timeout=5,
+    ).check(out="stopped\n", exit_seconds=SOON)
 
 
 def test_an_exit_handler_may_use_sockets() -> None:
     """One that was registered after the import runs before ours: everything works. One from before finds sockets closed."""
-    run(textwrap.dedent("""
+    run(
+        textwrap.dedent("""
     import atexit
     def late():
         try:
@@ -456,25 +467,30 @@ def test_an_exit_handler_may_use_sockets() -> None:
     atexit.register(early)
     socket = nngio.Pair0()
     main_ends()
-    """)).check(out="b'question'\nclosed\n", exit_seconds=SOON)
+    """)
+    ).check(out="b'question'\nclosed\n", exit_seconds=SOON)
 
 
 def test_a_slow_callback_does_not_hold_up_the_exit() -> None:
     """A callback that would run for long is left alone after a moment."""
-    run(textwrap.dedent("""
+    run(
+        textwrap.dedent("""
     import nngio, threading
     running = threading.Event()
     nngio.Aio(lambda aio: (running.set(), time.sleep(60))).sleep(0)
     running.wait()
     main_ends()
-    """)).check(exit_seconds=SOON)
+    """)
+    ).check(exit_seconds=SOON)
 
 
 def test_many_open_websockets_do_not_hold_up_the_exit() -> None:
     """Closing a websocket waits for its peer; closing many of them at exit takes no longer than allowed."""
-    run(textwrap.dedent("""
+    run(
+        textwrap.dedent("""
     from nngio import *
     listening = [Pair0(listen="ws://127.0.0.1:0/x") for _ in range(20)]
     dialing = [Pair0(dial=socket.listeners[0].url) for socket in listening]
     main_ends()
-    """)).check(exit_seconds=SOON)
+    """)
+    ).check(exit_seconds=SOON)
