@@ -45,11 +45,7 @@ MODULE = "nngio._nng"
 
 # Free-threaded CPython before 3.15 has no stable ABI, and a debug build or PyPy doesn't load one: they get an
 # extension for themselves, which the same sources give.
-ABI3 = (
-    sys.implementation.name == "cpython"
-    and not sysconfig.get_config_var("Py_GIL_DISABLED")
-    and not hasattr(sys, "gettotalrefcount")
-)
+ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED") and not hasattr(sys, "gettotalrefcount")
 ABI3_TAG, ABI3_HEX = "cp311", "0x030b0000"
 
 BUILD_CONSTANTS = ("nngio_build_nng_source", "nngio_build_nng_version", "nngio_build_mbedtls")

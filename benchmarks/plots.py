@@ -38,9 +38,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         for name, plot in PLOTS.items():
             figure = plot(results)
             if figure is not None:
-                figure.savefig(
-                    folder / f"{name}.svg", transparent=True, metadata={"Date": None, "Creator": None}, bbox_inches="tight"
-                )
+                figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None, "Creator": None}, bbox_inches="tight")
                 pyplot.close(figure)
                 made.append(folder / f"{name}.svg")
     return made
@@ -80,9 +78,7 @@ def lines(
     figure, axes = pyplot.subplots(figsize=(6, 3.5))
     drawn = False
     for library in LIBRARIES:
-        points = [
-            (value, figure_ * scale(value)) for value in values if (figure_ := best(results, case(value), library)) is not None
-        ]
+        points = [(value, figure_ * scale(value)) for value in values if (figure_ := best(results, case(value), library)) is not None]
         if len(points) > 1:
             axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[library], label=library)
             drawn = True

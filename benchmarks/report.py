@@ -51,9 +51,7 @@ def groups(results: Results) -> Iterator[tuple[str, str, list[Case]]]:
 def columns(results: Results, cases: list[Case]) -> list[Entry]:
     found = {entry for case in cases for entry in results.entries(case)}
     found = {entry for entry in found if any(results.figure(case, entry) or results.failure(case, entry) for case in cases)}
-    return sorted(
-        found, key=lambda entry: (LIBRARIES.index(entry.library.partition("@")[0]), entry.library, entry.verbs != "one", entry)
-    )
+    return sorted(found, key=lambda entry: (LIBRARIES.index(entry.library.partition("@")[0]), entry.library, entry.verbs != "one", entry))
 
 
 def cell(results: Results, case: Case, entry: Entry) -> str:
@@ -129,9 +127,7 @@ def show(results: Results, console: Console, verbose: bool = False) -> None:
         f"little else ran, and their medians are what counts where there are any."
     )
     if results.quiet() < 0.5:
-        console.print(
-            f"[bold]The machine was busy with other things (load {about['load'][0]:.1f}): only large ratios mean anything.[/]"
-        )
+        console.print(f"[bold]The machine was busy with other things (load {about['load'][0]:.1f}): only large ratios mean anything.[/]")
 
 
 def _table(title: str, head: list[str], lines: list[list[str]]) -> Table:

@@ -202,8 +202,7 @@ def _build(
     cmake = _tool("cmake", "CMAKE_BIN_DIR")
     if cmake is None:
         raise SourceError(
-            "CMake was not found: pip installs it for a build by itself, but with --no-build-isolation "
-            "you have to: pip install cmake ninja"
+            "CMake was not found: pip installs it for a build by itself, but with --no-build-isolation you have to: pip install cmake ninja"
         )
     _run([cmake, "-S", str(tree.path), "-B", str(work), *generator, *settings], folder / "configure.log", tree)
     jobs = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -7,6 +7,7 @@ long is made to say where each of its threads is, killed with all its children, 
 Each program can call `main_ends()` as its last act, and `Ended.exit_seconds` is the time from there to its end.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -98,10 +99,8 @@ def run(text: str, *arguments: str, options: Iterable[str] = (), timeout: float 
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # faulthandler tells where the threads are
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2)
-        except subprocess.TimeoutExpired:
-            pass
         _kill_group(process)
         out, err = process.communicate()
         hung = Ended(text, process.returncode, out, err, started, time.monotonic())
@@ -120,7 +119,5 @@ def run_all(programs: Sequence[tuple[str, Sequence[str]]], *, options: Iterable[
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
     """Kill what is left of a program: it has a session of its own, so its children are of its group."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -135,9 +135,7 @@ def test_a_message_whose_body_is_looked_at_is_not_taken(pair: Pair) -> None:
 @pytest.mark.parametrize("callback", [False, True], ids=["no callback", "callback"])
 @pytest.mark.parametrize("second", START)
 @pytest.mark.parametrize("first", START)
-def test_a_second_submission_raises_and_disturbs_nothing(
-    first: str, second: str, callback: bool, pair: Pair, lonely: nngio.Pair0
-) -> None:
+def test_a_second_submission_raises_and_disturbs_nothing(first: str, second: str, callback: bool, pair: Pair, lonely: nngio.Pair0) -> None:
     """BadState; the first operation goes on as if nothing had been asked, to its one result and its one callback."""
     results: list[int] = []
     aio = Aio((lambda aio: results.append(aio.result())) if callback else None)

@@ -153,9 +153,7 @@ def test_wait_in_a_callback_raises(lonely: nngio.Pair0) -> None:
     other.wait()
 
 
-def test_an_exception_in_a_callback_goes_to_the_unraisable_hook_and_stops_nothing(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exception_in_a_callback_goes_to_the_unraisable_hook_and_stops_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised is reported once, with the callback; the aio and all others go on."""
     left, right = pair
     reports: SimpleQueue[Any] = SimpleQueue()

@@ -322,9 +322,7 @@ def test_many_contexts_survey_and_respond_at_once_in_threads(address: Address) -
                     results.append({next(answers), next(answers)} == {b"one" + data, b"two" + data})
 
         # As many contexts answer as ask: a respondent without a free one would still queue, but here nobody has to wait.
-        responders = [
-            threading.Thread(target=respond, args=arguments) for arguments in ((one, b"one"), (two, b"two")) for _ in range(8)
-        ]
+        responders = [threading.Thread(target=respond, args=arguments) for arguments in ((one, b"one"), (two, b"two")) for _ in range(8)]
         askers = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
         for thread in (*responders, *askers):
             thread.start()

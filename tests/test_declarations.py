@@ -196,9 +196,7 @@ def test_an_absent_name_is_explained_by_its_release_or_its_reason() -> None:
     assert declarations.since("nng_aio_busy") == "1.6.0"
     assert declarations.since("nng_send") is None
     assert declarations.why_absent("nng_aio_busy", "1.5.2") == ("nng_aio_busy needs NNG 1.6.0 or later; this build has 1.5.2")
-    assert declarations.why_absent("nng_tls_config_psk", "1.12.0") == (
-        "nng_tls_config_psk is not in this build of NNG 1.12.0: needs TLS"
-    )
+    assert declarations.why_absent("nng_tls_config_psk", "1.12.0") == ("nng_tls_config_psk is not in this build of NNG 1.12.0: needs TLS")
     assert "configured without" in str(declarations.why_absent("nng_bus0_open", "1.12.0"))
     assert declarations.why_absent("nng_nonsense", "1.12.0") is None
 
@@ -294,9 +292,7 @@ def find_present(sample: list[Declaration], tmp_path: Path, **fake: object) -> s
     return {declaration.name for declaration in sample} - found
 
 
-def test_find_present_drops_what_does_not_compile_however_few_errors_come_at_once(
-    sample: list[Declaration], tmp_path: Path
-) -> None:
+def test_find_present_drops_what_does_not_compile_however_few_errors_come_at_once(sample: list[Declaration], tmp_path: Path) -> None:
     """A compiler that stops at the first error is asked again."""
     absent = {"NNG_OPT_TWO", "NNG_ENEW", "nng_log"}
     assert find_present(sample, tmp_path, undeclared=[*absent, "u_call"]) == {*absent, "nng_url.u_call"}
@@ -311,9 +307,7 @@ def test_find_present_drops_what_does_not_compile_however_few_errors_come_at_onc
         "the linker is not happy",
     ],
 )
-def test_find_present_drops_what_does_not_link_whatever_the_linker_says(
-    sample: list[Declaration], tmp_path: Path, says: str
-) -> None:
+def test_find_present_drops_what_does_not_link_whatever_the_linker_says(sample: list[Declaration], tmp_path: Path, says: str) -> None:
     """GNU's, LLVM's and Apple's messages name the functions; others are found by halving."""
     assert find_present(sample, tmp_path, undefined=["nng_log"], says=says) == {"nng_log"}
 

@@ -49,9 +49,7 @@ CLASSES: dict[str, tuple[type[NNGError], tuple[type[Exception], ...]]] = {
 KINDS = {"NNG_ESYSERR", "NNG_ETRANERR"}
 """Not codes but bits, added to a number of the system's or the transport's."""
 
-_each_class = pytest.mark.parametrize(
-    ("name", "cls", "builtins"), [(name, *rest) for name, rest in CLASSES.items()], ids=list(CLASSES)
-)
+_each_class = pytest.mark.parametrize(("name", "cls", "builtins"), [(name, *rest) for name, rest in CLASSES.items()], ids=list(CLASSES))
 
 
 def test_every_code_of_nngs_has_its_class() -> None:

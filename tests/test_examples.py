@@ -85,10 +85,7 @@ def test_the_links_between_pages_lead_somewhere() -> None:
     """Each relative link in the README, CONTRIBUTING and the documentation names a file that exists."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
     links = [
-        (page, link)
-        for page in pages
-        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-        if "://" not in link
+        (page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")) if "://" not in link
     ]
     assert links
     assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []

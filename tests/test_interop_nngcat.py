@@ -76,9 +76,7 @@ def test_a_survey_brings_the_answers_of_several_nngcats(tmp_path: Path) -> None:
         surveyor = stack.enter_context(nngio.Surveyor0())
         for transport in answers:
             name = transport.decode()
-            peer = stack.enter_context(
-                meet("nngcat", "respondent", surveyor, name, tmp_path, "--data", name, listens=transport == b"ipc")
-            )
+            peer = stack.enter_context(meet("nngcat", "respondent", surveyor, name, tmp_path, "--data", name, listens=transport == b"ipc"))
             probe(peer, surveyor.send)
         surveyor.survey_time = SECONDS
         survey = surveyor.survey(b"who?")

@@ -121,8 +121,7 @@ def test_imports_point_one_way() -> None:
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     """What modules import when they are loaded has an order; no import depends on which module was asked for first."""
     graph = {
-        module: {i.module for i in own(imports_of(module)) if not i.for_types and not i.late and i.module != module}
-        for module in SOURCES
+        module: {i.module for i in own(imports_of(module)) if not i.for_types and not i.late and i.module != module} for module in SOURCES
     }
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(SOURCES)  # CycleError otherwise
 
@@ -239,8 +238,7 @@ def test_the_package_only_re_exports() -> None:
     assert isinstance(docstring, ast.Expr)
     for statement in statements:
         assert isinstance(statement, ast.ImportFrom) or (
-            isinstance(statement, ast.Assign)
-            and [ast.unparse(target) for target in statement.targets] in (["__all__"], ["__version__"])
+            isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] in (["__all__"], ["__version__"])
         ), f"line {statement.lineno}: {ast.unparse(statement)}"
     for name, value in exported().items():
         if inspect.isclass(value) or inspect.isfunction(value):

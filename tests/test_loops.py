@@ -643,9 +643,7 @@ def test_a_dead_thread_s_messages_go_to_the_next_user(pair: Pair, new_loop: Call
 
 @pytest.mark.filterwarnings("ignore:unclosed")
 @each_user
-def test_a_dead_thread_s_loop_that_is_dropped_gives_back_its_messages(
-    pair: Pair, new_loop: Callable[[], Loop], receive: Receive
-) -> None:
+def test_a_dead_thread_s_loop_that_is_dropped_gives_back_its_messages(pair: Pair, new_loop: Callable[[], Loop], receive: Receive) -> None:
     """The same, and the loop is collected."""
     left, right = pair
     in_a_thread_that_dies(new_loop, right)

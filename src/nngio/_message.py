@@ -109,9 +109,7 @@ class Message:
         """The box, of a message that can be given away now."""
         self._msg()
         if self._buffer is not None and self._buffer() is not None:
-            raise BufferError(
-                "this message's body is being looked at: release the memoryview (and what was made over it) before you send"
-            )
+            raise BufferError("this message's body is being looked at: release the memoryview (and what was made over it) before you send")
         return self._box
 
     @property

@@ -20,8 +20,9 @@ PROGRAMS = sorted(HERE.glob("test_*.c"))
 def build_all(folder: Path) -> list[Path]:
     """Compile each program. What stands between Python and the shim is left out."""
     sys.path[:0] = [str(ROOT), str(ROOT / "nng_src")]
-    import build_ffi
     from native import Options, compiler
+
+    import build_ffi
 
     options = Options.from_environment()
     trees = build_ffi.prepare()

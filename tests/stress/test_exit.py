@@ -96,9 +96,7 @@ def test_open_sockets_and_module_level_objects_do_not_disturb_the_exit() -> None
     check_all(runs(LEFT_OPEN + "main_ends(); sys.exit(int(code))"))
 
 
-RESOURCE_WARNING = re.compile(
-    r"(.*ResourceWarning: unclosed <nngio\.\w+ \d+>.*\n(  .*\n|Object allocated at.*\n|ResourceWarning:.*\n)*)*"
-)
+RESOURCE_WARNING = re.compile(r"(.*ResourceWarning: unclosed <nngio\.\w+ \d+>.*\n(  .*\n|Object allocated at.*\n|ResourceWarning:.*\n)*)*")
 
 
 @pytest.mark.timeout(120)

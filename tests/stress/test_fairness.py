@@ -33,9 +33,7 @@ TIMED = [AsyncioLoop("asyncio", asyncio.new_event_loop), UVLOOP, TRIO, *(loop fo
 """Loops as they are in use: asyncio's debug mode takes time of its own."""
 
 timed = pytest.mark.parametrize("loop", TIMED, ids=repr)
-counted = pytest.mark.parametrize(
-    "loop", [*TIMED, *(loop for loop in LOOPS if loop.name not in ("uvloop", "trio", "eager"))], ids=repr
-)
+counted = pytest.mark.parametrize("loop", [*TIMED, *(loop for loop in LOOPS if loop.name not in ("uvloop", "trio", "eager"))], ids=repr)
 
 
 @pytest.fixture
@@ -303,9 +301,7 @@ def test_another_task_waits_for_one_turn_of_each_busy_task(full: nngio.Pair0, lo
 # Tasks that do wait, all resumed at once.
 
 
-def resumed_at_once(
-    race: Race, address: Address, tasks_count: int, receive: Callable[[Race, nngio.RepContext], Awaitable[None]]
-) -> None:
+def resumed_at_once(race: Race, address: Address, tasks_count: int, receive: Callable[[Race, nngio.RepContext], Awaitable[None]]) -> None:
     """Let so many tasks wait, each on a context of its own, and give each its message while the loop is held up."""
     loop = race.loop
     with nngio.Rep0(listen=address("inproc")) as rep, nngio.Req0(dial=rep.listeners[0].url) as req:
