@@ -413,29 +413,19 @@ def test_a_verb_out_of_turn_raises_bad_state(address: Address) -> None:
 
 
 def test_a_new_request_takes_the_place_of_the_old_one(address: Address) -> None:
-    """A receive that waits for the reply to a request ends with `Canceled` when another is sent, and only that one's reply comes."""
+    """A receive that waits for the reply to a request ends with `Canceled` when another is sent; only that one's reply comes."""
     with connected("reqrep", address("tcp")) as (req, rep):
-        outcome: list[BaseException] = []
-
-        def wait() -> None:
-            try:
-                req.recv()
-            except nngio.NNGError as error:
-                outcome.append(error)
-
-        requests = [b"0"]
-        req.send(requests[0])
-        thread = threading.Thread(target=wait)
-        thread.start()
-        while not outcome:  # nothing tells when the thread has got as far as waiting
-            requests.append(b"%d" % len(requests))
-            req.send(requests[-1], timeout=10)
-            thread.join(0.02)
-        assert [type(error) for error in outcome] == [nngio.Canceled]
-        for request in requests:
+        req.send(b"first")
+        aio = nngio.Aio()
+        req.recv_aio(aio)
+        req.send(b"second")
+        aio.wait()
+        with pytest.raises(nngio.Canceled):
+            aio.check()
+        for request in (b"first", b"second"):
             assert rep.recv(timeout=10) == request
             rep.send(b"to " + request)
-        assert req.recv(timeout=10) == b"to " + requests[-1]
+        assert req.recv(timeout=10) == b"to second"
 
 
 # Raw mode.
