@@ -30,7 +30,7 @@ REMOVED  := $(if $(wildcard src/nngio/_nng.*.so),,FORCE)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-sid test-wheel lint format sanitize docs bench wheel check-wheel clean FORCE
+.PHONY: help run test stress test-sid test-wheel lint format sanitize docs bench wheel check-wheel clean FORCE
 
 help: ## list the verbs
 	@echo "nngio: make VERB"
@@ -42,6 +42,10 @@ run: $(STAMPS)/installed ## build, and talk to another process over TCP: nngcat 
 test: $(STAMPS)/installed $(STAMPS)/test ## run the whole suite
 	@PYTHON=$(BIN)/python tools/packages.sh test
 	$(BIN)/python -m pytest $(ARGS)
+
+stress: $(STAMPS)/installed $(STAMPS)/test ## run the long races, by the thousand, that are too long for `make test`
+	@PYTHON=$(BIN)/python tools/packages.sh test
+	$(BIN)/python -m pytest tests/stress $(ARGS)
 
 test-sid: ## run it in Debian sid: system NNG 1.12, Python 3.14 (root only, five minutes the first time)
 	@tools/sid.sh $(ARGS)
