@@ -75,7 +75,7 @@ def selected(options: argparse.Namespace) -> list[tuple[cases.Case, cases.Entry]
 def measure(options: argparse.Namespace) -> object:
     """Run what is selected. Returns `Results`."""
     from benchmarks.results import Results, machine
-    from benchmarks.runner import Place, Runner, run_rounds
+    from benchmarks.runner import Place, Record, Runner, run_rounds
 
     wanted = selected(options)
     short = options.short or options.targets
@@ -111,8 +111,13 @@ def measure(options: argparse.Namespace) -> object:
             print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    records = run_rounds(Runner(places, program, certificates, seconds, options.nice), wanted, rounds, progress, options.patience)
-    about["took"] = round(time.monotonic() - began)
+
+    def after_round(number: int, records: list[Record]) -> None:
+        about.update(rounds=number, took=round(time.monotonic() - began))
+        Results(records, about).save(options.json)
+
+    runner = Runner(places, program, certificates, seconds, options.nice)
+    records = run_rounds(runner, wanted, rounds, progress, options.patience, after_round)
     progress("")
     return Results(records, about)
 
@@ -136,7 +141,6 @@ def main() -> None:
         measured = measure(options)
         assert isinstance(measured, Results)
         results = measured
-        results.save(options.json)
     console = Console(width=None if sys.stdout.isatty() else 180)
     show(results, console, options.verbose)
     if options.targets:

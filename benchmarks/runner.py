@@ -196,10 +196,12 @@ def run_rounds(
     rounds: int,
     progress: Callable[[str], None],
     patience: int = 0,
+    after_round: Callable[[int, list[Record]], None] = lambda _number, _records: None,
 ) -> list[Record]:
     """Run everything once in each round; what is compared runs side by side, in an order that changes from round to round.
 
-    `patience`: how often to repeat a measurement during which others were busy, until there is a quiet one.
+    `patience`: how often to repeat a measurement during which others were busy, until there is a quiet one. `after_round` is told
+    what there is after each round, so that a run that is broken off was not for nothing.
     """
     records: dict[tuple[Case, Entry], Record] = {}
     for case, entry in wanted:
@@ -222,4 +224,5 @@ def run_rounds(
                 while outcomes[-1]["others"] > QUIET and "value" in outcomes[-1] and len(outcomes) <= patience:
                     outcomes.append(runner.run(record.case, record.entry))
                 record.rounds.append(min(outcomes, key=lambda outcome: outcome["others"]))
+        after_round(number + 1, list(records.values()))
     return list(records.values())
