@@ -98,11 +98,12 @@ for thing in (rep, req, sub, pub, left, surveyor, pull, *contexts):
     for option in ("recv_timeout", "send_timeout", "name", "recv_max_size"):
         if isinstance(getattr(type(thing), option, None), nngio._options.Option):
             touches[f"{name}.{option}"] = lambda thing=thing, option=option: getattr(thing, option)
-            touches[f"{name}.{option} ="] = lambda thing=thing, option=option: setattr(thing, option, 1)
+            value = "x" if option == "name" else 1
+            touches[f"{name}.{option} ="] = lambda thing=thing, option=option, value=value: setattr(thing, option, value)
 check(touches)
 parent_goes_on()
 """
-    ).check(out="b'answer'\n".replace("answer", "question"))
+    ).check(out="b'question'\n")
 
 
 def test_a_child_that_touches_a_message_or_aio_gets_a_forked_error() -> None:
@@ -119,7 +120,7 @@ for name, thing in {"received": message, "made": made}.items():
     touches[f"{name}.copy"] = lambda thing=thing: thing.copy()
     touches[f"len({name})"] = lambda thing=thing: len(thing)
     touches[f"bytes({name})"] = lambda thing=thing: bytes(thing)
-    touches[f"{name} =="] = lambda thing=thing: thing == loaded
+    touches[f"{name} =="] = lambda thing=thing: thing == Message.__new__(Message)
 for name, aio in {
     "idle": idle, "called": called, "loaded": loaded, "received": received, "pending": pending, "pending_called": pending_called
 }.items():
@@ -274,7 +275,7 @@ def drain():
         except Closed:
             return
 
-for call in (serve, drain, lambda: waiting.__iter__().__next__() if False else None):
+for call in (serve, drain):
     threads.append(threading.Thread(target=call))
     threads[-1].start()
 ticks = []
@@ -339,7 +340,7 @@ while any(now <= before[name] for name, now in dict(counts, ticks=len(ticks)).it
         print("something stands still:", before, counts, len(ticks))
         break
     time.sleep(0.001)
-print("the parent went on")
+print("the parent went on", flush=True)
 stop.set()
 for thread in threads[:2]:
     thread.join()
