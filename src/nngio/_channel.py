@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nngio._adapters._adapter import reclaim
 from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
+from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib
 from nngio._core.operation import KEEP_BYTES, Operation, local, new_operation
 from nngio._message import Message, as_bytes_like
@@ -213,6 +213,8 @@ class Receiver(AsyncReceiver, Channel):
         while True:
             try:
                 data = self.recv()
+            except ForkedError:
+                raise
             except Closed:
                 return
             yield data

@@ -13,7 +13,7 @@ from nngio._adapters import current
 from nngio._adapters._adapter import reclaim
 from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import Closed, NNGError
+from nngio._core.errors import Closed, ForkedError, NNGError
 from nngio._core.library import NULL, ffi, lib
 from nngio._message import Message, as_bytes_like
 
@@ -178,6 +178,8 @@ class AsyncReceiver:
         while True:
             try:
                 data = await self.arecv()
+            except ForkedError:
+                raise
             except Closed:
                 return
             yield data

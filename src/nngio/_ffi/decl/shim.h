@@ -31,8 +31,9 @@ typedef struct nngio_queue nngio_queue;
 int nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
-void nngio_exit_begins(void);
-bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_end(void);
+void nngio_watch_exit(void);
+bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);
 
 nngio_box *nngio_box_new(void);

@@ -42,6 +42,7 @@ struct nngio_handle {
 	uint32_t        flags;
 	nngio_handle   *parent;
 	nngio_handle   *sibling;  // in the parent's list of contexts, under the parent's lock
+	nngio_handle   *open_next, *open_prev; // of a socket: in the list of those that are open
 	nngio_handle   *contexts; // of a socket, under the lock
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
@@ -98,7 +99,7 @@ struct nngio_op {
 
 // lifecycle.c
 extern atomic_int nngio_is_forked;
-void              stay_if_exiting(void);
+void              stay_if_ending(void);
 void              block_signals(void *old);
 void              restore_signals(const void *old);
 
@@ -109,6 +110,7 @@ void handle_leave(nngio_handle *h);
 void handle_hold(nngio_handle *h);
 void handle_rele(nngio_handle *h);
 void pause_briefly(int turn);
+void handles_close(void);
 
 // parked.c
 void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);

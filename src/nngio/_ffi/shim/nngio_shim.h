@@ -61,10 +61,11 @@ enum nngio_kind {
 int  nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
-void nngio_exit_begins(void);
+void nngio_end(void);
 
 // python.c
-bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_watch_exit(void);
+bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);
 
 // message.c

@@ -41,7 +41,7 @@ inline_wait(nngio_op *op)
 		}
 	}
 	inline_finish(op);
-	stay_if_exiting();
+	stay_if_ending();
 	return (op->result);
 }
 
@@ -63,7 +63,7 @@ wait_for(nngio_op *op, int look_ms)
 			continue;
 		}
 		if (s != OP_WAITED) {
-			stay_if_exiting();
+			stay_if_ending();
 			return (op->result);
 		}
 		if (nngio_forked()) {
@@ -74,11 +74,11 @@ wait_for(nngio_op *op, int look_ms)
 			if (word_wait(&op->state, OP_WAITED, look_ms)) {
 				continue;
 			}
-			stay_if_exiting();
+			stay_if_ending();
 			return (NNGIO_AGAIN);
 		}
 		if (!word_wait(&op->state, OP_WAITED, op->slice_ms)) {
-			stay_if_exiting();
+			stay_if_ending();
 			return (NNGIO_AGAIN);
 		}
 	}
