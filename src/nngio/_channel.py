@@ -122,7 +122,7 @@ class Receiver(AsyncReceiver, Channel):
                 code = lib.nngio_wait(op)
             data: bytes = b"" if code else ffi.unpack(op.body, op.len)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
+            lib.nngio_leave(op, NULL)
             raise
         op.kind = 0
         if code:
@@ -147,7 +147,7 @@ class Receiver(AsyncReceiver, Channel):
                 code = lib.nngio_wait(op)
             lib.nngio_op_take(op, message._box)
         except BaseException:
-            lib.nngio_abandon(op, message._box)
+            lib.nngio_leave(op, message._box)
             raise
         op.kind = 0
         if code:
@@ -183,7 +183,7 @@ class Receiver(AsyncReceiver, Channel):
                     raise ValueError(f"the message has {length} bytes, the buffer only {len(view)}; the message is kept")
                 ffi.memmove(ffi.from_buffer(view), op.body, length)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
+            lib.nngio_leave(op, NULL)
             view.release()  # or the traceback would pin the buffer
             raise
         op.kind = 0

@@ -63,6 +63,7 @@ int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len
 int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 void nngio_abandon(nngio_op *op, nngio_box *box);
+void nngio_leave(nngio_op *op, nngio_box *box);
 void nngio_op_take(nngio_op *op, nngio_box *box);
 void nngio_op_drop(nngio_op *op);
 

@@ -215,6 +215,15 @@ nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 	return (rv);
 }
 
+static void
+begin_on_loop(nngio_op *op, nngio_handle *h)
+{
+	if (op->queue != NULL) {
+		op->on_loop = true;
+		atomic_fetch_add(&h->on_loops, 1);
+	}
+}
+
 // Receives a message into the operation: `body` and `len` tell what it holds, nngio_op_take fetches it.
 int
 nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
@@ -235,6 +244,19 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		handle_leave(h);
 		return (0);
 	}
+	if ((h->flags & NNGIO_SEND_RESTARTS) != 0 && atomic_load(&h->left) != NULL) {
+		if (ms == 0) {
+			handle_leave(h);
+			return (NNG_ETIMEDOUT);
+		}
+		begin_on_loop(op, h);
+		op_pending(op);
+		if (left_follow(op, h, ms)) {
+			handle_leave(h);
+			return (NNGIO_PENDING);
+		}
+		op_withdraw(op);
+	}
 	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
 		op_start(op, aio, 0, NULL);
 		rv = inline_result(op, aio, NULL);
@@ -253,10 +275,7 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		ms = 1; // since it has this function, NNG takes 0 for "until the survey ends"
 	}
 #endif
-	if (op->queue != NULL) {
-		op->on_loop = true;
-		atomic_fetch_add(&h->on_loops, 1);
-	}
+	begin_on_loop(op, h);
 	op_pending(op);
 	if ((rv = op_receive(op, ms)) != 0) {
 		op_withdraw(op);

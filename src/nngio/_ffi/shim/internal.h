@@ -56,6 +56,8 @@ struct nngio_handle {
 	parked         *parked_first, *parked_last;
 	nngio_op       *pending_first, *pending_last; // operations that NNG has
 	nngio_op       *dialing;                      // operations in nng_dialer_start
+	_Atomic(nngio_op *) left;                     // the receive that was interrupted: see left.c
+	nngio_op       *follower;                     // the one that waits behind it
 	retired        *retired_first, *retired_last;
 	unsigned        retired_count;
 };
@@ -79,6 +81,8 @@ struct nngio_op {
 	bool          on_loop;   // counted in the handle's on_loops
 	bool          dropped;   // on its queue, and its owner is gone
 	bool          counted;   // in the handle's `sending`
+	bool          left;      // its caller was interrupted, and it goes on: see left.c; under the lock
+	bool          follows;   // a receive that has ended, and had waited behind one that was left
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock if listed
 	int           ms;        // the timeout as submitted
@@ -122,6 +126,7 @@ void wake_receiver(nngio_handle *h);
 
 // pending.c
 void pending_add(nngio_op *op);
+void pending_link(nngio_op *op);
 bool pending_remove(nngio_op *op, bool delivered, int *aborted);
 void pending_look_again(nngio_handle *h, nngio_op *op);
 void pending_end(nngio_handle *h);
@@ -129,6 +134,11 @@ int  time_left(nngio_op *op);
 int  explicit_ms(nngio_op *op, int ms);
 void retire_if_late(nngio_op *op, nng_aio **aio);
 void retired_free(nngio_handle *h);
+
+// left.c
+bool left_follow(nngio_op *op, nngio_handle *h, int ms);
+void left_give_up(nngio_handle *h, int result);
+void left_ends(nngio_handle *h, int result);
 
 // job.c
 void dials_begin(nngio_handle *h, uint32_t dialer);

@@ -110,6 +110,9 @@ int  nngio_wait(nngio_op *op);
 int  nngio_cancel(nngio_op *op);
 void nngio_abandon(nngio_op *op, nngio_box *box);
 
+// left.c
+void nngio_leave(nngio_op *op, nngio_box *box);
+
 // submit.c: operations that finish on a queue, or by nngio_wait alone
 int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
 int  nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);

@@ -168,6 +168,8 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->aborted   = 0;
 	op->inlined   = false;
 	op->redeliver = false;
+	op->left      = false;
+	op->follows   = false;
 	return (0);
 }
 
@@ -310,6 +312,15 @@ finish_recv(nngio_op *op)
 	redeliver = pending_remove(op, msg != NULL, &aborted);
 	retire_if_late(op, &op->aio);
 
+	if (op->left) {
+		if (msg != NULL) {
+			handle_park(h, op, msg);
+			result = 0;
+		}
+		left_ends(h, result);
+		op_complete(op, result);
+		return;
+	}
 	if (msg == NULL && (redeliver || (h->flags & NNGIO_SURVEYS) != 0) && handle_unpark(h, &msg)) {
 		result = 0;
 	}
@@ -332,6 +343,9 @@ finish_recv(nngio_op *op)
 			handle_rele(h);
 			return;
 		}
+	}
+	if (op->follows) {
+		left_give_up(h, result);
 	}
 	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
 }
@@ -410,6 +424,14 @@ nngio_op_free(nngio_op *op)
 
 	if (op == NULL || nngio_forked()) {
 		return;
+	}
+	if (op->left) {
+		// It goes on, for the handle's next receive.
+		unsigned waited = OP_WAITED;
+		if (atomic_compare_exchange_strong(&op->state, &waited, OP_ORPHAN) ||
+		    atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+			return;
+		}
 	}
 	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
 	    op->kind < NNGIO_DIAL) {

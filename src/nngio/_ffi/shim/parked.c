@@ -44,15 +44,16 @@ drop_stale(nngio_handle *h)
 // A receive that NNG has already would not look here for the message that is parked: the oldest one is
 // aborted, and its callback picks the message up.  Under the lock, which the callback takes to leave the
 // list, so the receive can't have become another operation meanwhile.  Not where an abort would end the
-// survey; there the callback looks by itself.
+// survey; there the callback looks by itself, and only one that NNG does not have (left.c) is aborted.
 void
 wake_receiver(nngio_handle *h)
 {
-	if (h->parked_first == NULL || (h->flags & NNGIO_SURVEYS) != 0) {
+	if (h->parked_first == NULL) {
 		return;
 	}
 	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
-		if (r->kind == NNGIO_RECV && !r->redeliver && r->aborted == 0) {
+		if (r->kind == NNGIO_RECV && !r->redeliver && r->aborted == 0 && !r->left &&
+		    ((h->flags & NNGIO_SURVEYS) == 0 || r == h->follower)) {
 			if (handle_try_enter(h)) {
 				r->redeliver = true;
 				nng_aio_abort(r->aio, NNG_ECANCELED);

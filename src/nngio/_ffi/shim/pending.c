@@ -19,18 +19,25 @@
 
 #define RETIRED_MAX 32
 
+// Under the lock.
 void
-pending_add(nngio_op *op)
+pending_link(nngio_op *op)
 {
 	nngio_handle *h = op->handle;
 
-	pthread_mutex_lock(&h->lock);
 	op->pending_next = NULL;
 	op->pending_prev = h->pending_last;
 	*(h->pending_last != NULL ? &h->pending_last->pending_next : &h->pending_first) = op;
 	h->pending_last                                                                  = op;
 	atomic_store(&op->listed, h);
-	pthread_mutex_unlock(&h->lock);
+}
+
+void
+pending_add(nngio_op *op)
+{
+	pthread_mutex_lock(&op->handle->lock);
+	pending_link(op);
+	pthread_mutex_unlock(&op->handle->lock);
 }
 
 // Takes an operation off the list, when NNG has finished it; `delivered` is a receive that got a message.
@@ -48,6 +55,10 @@ pending_remove(nngio_op *op, bool delivered, int *aborted)
 	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
 	    op->pending_next;
 	atomic_store(&op->listed, NULL);
+	op->follows   = h->follower == op;
+	if (op->follows) {
+		h->follower = NULL;
+	}
 	redeliver     = op->redeliver;
 	op->redeliver = false;
 	*aborted      = op->aborted;

@@ -105,7 +105,7 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 		op_complete(op, 0);
 	} else {
 		atomic_store(&op->state, OP_PENDING);
-		if ((rv = op_receive(op, ms)) != 0) {
+		if (!left_follow(op, h, ms) && (rv = op_receive(op, ms)) != 0) {
 			op_complete(op, rv);
 		}
 	}
