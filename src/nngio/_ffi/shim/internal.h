@@ -138,7 +138,8 @@ void retired_free(nngio_handle *h);
 // left.c
 bool left_follow(nngio_op *op, nngio_handle *h, int ms);
 void left_give_up(nngio_handle *h, int result);
-void left_ends(nngio_handle *h, int result);
+void left_forget(nngio_handle *h, int result);
+void left_ends(nngio_op *op, int result);
 
 // job.c
 void dials_begin(nngio_handle *h, uint32_t dialer);

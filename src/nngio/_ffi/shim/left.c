@@ -84,21 +84,35 @@ left_give_up(nngio_handle *h, int result)
 	pthread_mutex_unlock(&h->lock);
 }
 
-// The one that was left has ended: its message, if it had one, is parked.  Called by its callback.
+// Nobody waits for the one that was left any more; who did, ends with `result`.  Under the lock.
 void
-left_ends(nngio_handle *h, int result)
+left_forget(nngio_handle *h, int result)
 {
-	nngio_op *follower;
+	nngio_op *follower = h->follower;
 
-	pthread_mutex_lock(&h->lock);
-	h->left  = NULL;
-	follower = h->follower;
-	if (result == 0) {
-		wake_receiver(h);
-	} else if (follower != NULL && follower->aborted == 0 && handle_try_enter(h)) {
+	h->left     = NULL;
+	h->follower = NULL;
+	if (follower != NULL && follower->aborted == 0 && handle_try_enter(h)) {
 		follower->aborted = result;
 		nng_aio_abort(follower->aio, result);
 		handle_leave(h);
+	}
+}
+
+// The one that was left has ended: its message, if it had one, is parked.  Called by its callback.
+void
+left_ends(nngio_op *op, int result)
+{
+	nngio_handle *h = op->handle;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->left == op) {
+		if (result == 0) {
+			h->left = NULL;
+			wake_receiver(h);
+		} else {
+			left_forget(h, result);
+		}
 	}
 	pthread_mutex_unlock(&h->lock);
 }

@@ -317,7 +317,7 @@ finish_recv(nngio_op *op)
 			handle_park(h, op, msg);
 			result = 0;
 		}
-		left_ends(h, result);
+		left_ends(op, result);
 		op_complete(op, result);
 		return;
 	}

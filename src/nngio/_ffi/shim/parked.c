@@ -127,6 +127,7 @@ handle_restarts(nngio_handle *h)
 	pthread_mutex_lock(&h->lock);
 	h->stale = atomic_fetch_add(&h->turn, 1) + 1;
 	drop_stale(h);
+	left_forget(h, NNG_ECANCELED);
 	pthread_mutex_unlock(&h->lock);
 }
 
