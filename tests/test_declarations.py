@@ -17,7 +17,6 @@ import pytest
 from nngio._ffi import declarations
 from nngio._ffi.declarations import Declaration, ProbeError
 from nngio._nng import ffi, lib
-from trees import given_tree
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
 
@@ -41,6 +40,8 @@ def headers_directory() -> Path:
     if given := os.environ.get("NNGIO_TEST_HEADERS"):
         directory = Path(given)
     elif given := os.environ.get("NNGIO_NNG_SOURCE"):
+        from trees import given_tree
+
         directory = given_tree("nng", Path(given).expanduser(), BUILD).path / "include"
     elif ffi.string(lib.nngio_build_nng_version):
         directory = Path(__file__).parents[1] / "nng_src" / f"nng-{build_version()}" / "include"
