@@ -18,6 +18,8 @@ from nngio._ffi import declarations
 from nngio._ffi.declarations import Declaration, ProbeError
 from nngio._nng import ffi, lib
 
+BUILD = Path(__file__).resolve().parents[1] / "build"
+
 NO_DECLARATION = {
     "no part of the API": "NNG_DECL NNG_DEPRECATED",
     "refers to names that its parameters do not have": "NNG_PROTOCOL_NUMBER",
@@ -37,6 +39,10 @@ def headers_directory() -> Path:
     """The directory with nng/nng.h that the extension was built from."""
     if given := os.environ.get("NNGIO_TEST_HEADERS"):
         directory = Path(given)
+    elif given := os.environ.get("NNGIO_NNG_SOURCE"):
+        from trees import given_tree
+
+        directory = given_tree("nng", Path(given).expanduser(), BUILD).path / "include"
     elif ffi.string(lib.nngio_build_nng_version):
         directory = Path(__file__).parents[1] / "nng_src" / f"nng-{build_version()}" / "include"
     else:

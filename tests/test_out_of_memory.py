@@ -3,6 +3,8 @@
 import ctypes
 import mmap
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +13,11 @@ import pytest
 
 import nngio
 from nngio import Message
+from nngio.lowlevel import ffi, lib
 
 Address = Callable[[str], str]
 SECONDS = 10.0
+SYSTEM_LIBRARY = ffi.string(lib.nngio_build_nng_source) == b"system library"
 
 
 def test_a_buffer_larger_than_memory_raises_no_memory(address: Address) -> None:
@@ -157,7 +161,11 @@ print("received elsewhere")
 @pytest.mark.parametrize("where", ["socket", "context"])
 @pytest.mark.parametrize("how", ["send", "aio"])
 def test_a_send_without_memory_gives_back_the_message(how: str, where: str) -> None:
-    """NNG's own allocation fails in the middle of a send; the message is sent elsewhere when there is memory again."""
+    """NNG's own allocation fails in the middle of a send; the message is sent elsewhere when there is memory again.
+
+    NNG from 1.8 on, as it is and compiled with its assertions, asserts something of the id that it could not allocate: a
+    system's library may end the process there. Ours is patched.
+    """
     sanitized = hasattr(ctypes.CDLL(None), "__asan_init")
     environment = dict(os.environ)
     if sanitized:
@@ -171,4 +179,7 @@ def test_a_send_without_memory_gives_back_the_message(how: str, where: str) -> N
         text=True,
         check=False,
     )
+    if SYSTEM_LIBRARY and done.returncode == -signal.SIGABRT:
+        assert re.match(r"panic: .*idhash\.c: \d+: assert err: id < \(1ULL << 32\)\n", done.stderr), done.stderr
+        return
     assert (done.stdout, done.returncode) == ("received elsewhere\n", 0), done.stderr

@@ -196,6 +196,38 @@ def test_a_truncated_download_moves_on_to_the_next_source(world: World, server: 
     check_moves_on(world, server, upstream, GOOD_SHA256, f"stopped at 100 of {len(GOOD)} bytes")
 
 
+def test_a_truncated_download_of_unknown_length_moves_on_to_the_next_source(world: World, server: Server) -> None:
+    """A server that announces no length and ends too early is found out by the checksum."""
+
+    def stop_early(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(GOOD[:100])
+
+    server.answers["/upstream.tar.gz"] = stop_early
+    check_moves_on(world, server, server.address + "/upstream.tar.gz", GOOD_SHA256, "wrong SHA-256")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [("wrong", "wrong SHA-256"), ("unreachable", "Connection refused"), ("truncated", f"stopped at 100 of {len(GOOD)} bytes")],
+)
+def test_a_debian_archive_that_fails_leads_to_the_next_one(world: World, server: Server, failure: str, expected: str) -> None:
+    """Of two archives in the apt configuration the second gives the same release, and the first costs one line."""
+    server.serve("/wrong/pool/nng_1.5.2.tar.gz", make_archive({"evil.c": ""}))
+    server.serve("/truncated/pool/nng_1.5.2.tar.gz", GOOD[:100], announced=len(GOOD))
+    server.serve("/good/pool/nng_1.5.2.tar.gz", GOOD)
+    first = unreachable() if failure == "unreachable" else f"{server.address}/{failure}"
+    world.debian(first, f"{server.address}/good")
+    tree = world.finder(pin(), pin("1", "0" * 64, f"{server.address}/never")).find("nng")
+    assert (tree.version, tree.origin) == ("1.5.2", "Debian source")
+    assert is_whole(tree)
+    assert expected in world.lines[0]
+    assert world.lines[0].endswith("; trying the next source")
+    assert len(world.lines) == 2
+    assert "/never" not in server.requests
+
+
 def test_a_slow_server_moves_on_to_the_next_source(world: World, server: Server) -> None:
     """A server that accepts and then says nothing is given up after the time limit."""
 
@@ -289,6 +321,45 @@ def test_without_any_source_the_error_names_three_remedies(world: World, server:
     assert "network" in text
     assert len(world.lines) == 3
     assert list(world.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["nng", "mbedtls"])
+def test_a_build_without_any_source_ends_with_three_remedies(tmp_path: Path, server: Server, name: str) -> None:
+    """setup.py's last words: a line for each source that it has tried, and then a tarball, a system library or a network."""
+    if not (NNG_SRC.parent / "setup.py").exists():
+        pytest.skip("needs a checkout or an sdist")
+    tree, apt = tmp_path / "tree", tmp_path / "apt"
+    apt.mkdir()
+    (tree / "nng_src").mkdir(parents=True)
+    for file in (NNG_SRC.parent / "setup.py", NNG_SRC.parent / "build_ffi.py"):
+        shutil.copy(file, tree)
+    for file in NNG_SRC.glob("*.py"):
+        shutil.copy(file, tree / "nng_src")
+    if name == "mbedtls":
+        given = tmp_path / "nng-1.5.2"
+        (given / "include/nng").mkdir(parents=True)
+        (given / "include/nng/nng.h").write_text(HEADER)
+    upstream = server.serve("/upstream.tar.gz", GOOD)
+    server.serve("/debian/stopped", GOOD[:100], announced=len(GOOD))
+    (apt / "sources.list").write_text(f"deb {unreachable().rpartition('/')[0]}/debian sid main\ndeb {server.address}/debian sid main\n")
+    (tree / "nng_src" / "sources.toml").write_text(
+        f'[[{name}]]\nversion = "9"\nsha256 = "{"0" * 64}"\nupstream = "{upstream}"\ndebian = "stopped"\n'
+    )
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("NNGIO_")} | {"NNGIO_APT_DIR": str(apt)}
+    if name == "mbedtls":
+        environ["NNGIO_NNG_SOURCE"] = str(given)
+    command = [sys.executable, "setup.py", "--version"]
+    done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    tried = [line for line in lines if line.endswith("; trying the next source")]
+    assert len(tried) == 3
+    for line, reason in zip(tried, ("wrong SHA-256", "Connection refused", f"stopped at 100 of {len(GOOD)}"), strict=True):
+        assert reason in line
+    remedies = [line for line in lines[lines.index(tried[-1]) :] if line.startswith("  - ")]
+    assert len(remedies) == 3
+    for remedy, word in zip(remedies, (f"NNGIO_{name.upper()}_SOURCE=", "NNGIO_SYSTEM_NNG=1", "network"), strict=True):
+        assert word in remedy
 
 
 def test_offline_asks_nobody(world: World, server: Server) -> None:

@@ -5,7 +5,8 @@
 #
 # The sid folder, build/sid/root, is made by debootstrap from the archive that this machine's apt uses, and kept: only the
 # first run costs minutes. Remove build/sid for a newer sid. This needs root. Nothing of it outlives this script: mounts and
-# processes are in namespaces of their own, so that they end with it, even when it is killed.
+# processes are in namespaces of their own, so that they end with it, even when it is killed. The exit code is 75 when what it
+# needs can't be downloaded, so that it could not begin.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,11 +28,23 @@ note() {
     echo "test-sid: $*"
 }
 
+# The same as die where $1, the archive, does not answer: then nothing here is wrong.
+die_or_unreachable() {
+    local archive=$1
+    shift
+    wget -q --spider --tries=2 --timeout=20 "$archive/dists/sid/InRelease" && die "$@"
+    echo "test-sid: not run: the Debian archive can't be reached" >&2
+    exit 75
+}
+
 [ "$(uname -s)" = Linux ] || die "this is for Linux"
 [ "$(id -u)" = 0 ] || die "debootstrap and chroot need root; run it as root, for example with sudo make test-sid"
 
 if [ "${NNGIO_IN_NAMESPACE:-}" != "$PWD" ]; then
-    tools/packages.sh sid
+    tools/packages.sh sid || {
+        echo "test-sid: not run: debootstrap can't be had" >&2
+        exit 75
+    }
     command -v unshare >/dev/null || die "needs unshare, of util-linux"
     unshare --mount true 2>/dev/null || die "this process may not mount (a container?); test-sid needs CAP_SYS_ADMIN"
     NNGIO_IN_NAMESPACE=$PWD exec unshare --mount --propagation private --pid --fork --kill-child -- "$0" "$@"
@@ -89,8 +102,10 @@ bootstrap() {
     note "making a Debian sid folder with debootstrap"
     rm -rf "$root"
     mkdir -p "$root"
-    debootstrap --variant=minbase --include=ca-certificates sid "$root" "$archive" >"$folder/debootstrap.log" 2>&1 ||
-        { tail -20 "$folder/debootstrap.log" >&2; die "debootstrap failed; all of its output is in $folder/debootstrap.log"; }
+    debootstrap --variant=minbase --include=ca-certificates sid "$root" "$archive" >"$folder/debootstrap.log" 2>&1 || {
+        tail -20 "$folder/debootstrap.log" >&2
+        die_or_unreachable "$archive" "debootstrap failed; all of its output is in $folder/debootstrap.log"
+    }
     touch "$folder/made"
 }
 
@@ -99,7 +114,10 @@ install_packages() {
     {
         in_sid apt-get update -q &&
             in_sid apt-get install -q -y --no-install-recommends "${packages[@]}"
-    } >"$folder/apt.log" 2>&1 || { tail -20 "$folder/apt.log" >&2; die "apt failed in sid; all of its output is in $folder/apt.log"; }
+    } >"$folder/apt.log" 2>&1 || {
+        tail -20 "$folder/apt.log" >&2
+        die_or_unreachable "$(mirror)" "apt failed in sid; all of its output is in $folder/apt.log"
+    }
     copy_settings # its own bundle of certificates has replaced the host's
     echo "${packages[*]}" >"$folder/packages"
 }

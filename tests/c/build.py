@@ -32,6 +32,8 @@ def build_all(folder: Path) -> list[Path]:
         build_ffi.write_module_source(nng, options, features)
     folder.mkdir(parents=True, exist_ok=True)
     flags = ["-std=gnu11", "-g", "-O1", "-UNDEBUG", "-Wall", "-Wno-deprecated-declarations"]
+    if " + " in nng.source:
+        flags.append("-DNNGIO_NNG_PATCHED")
     includes = [f"-I{HERE}", f"-I{SHIM}", f"-I{features}"]
     shared = [str(HERE / "check.c"), *(str(file) for file in sorted(SHIM.glob("*.c")) if file.name != "python.c")]
     compile_ = [*compiler(), *flags, *options.compile_flags, *nng.compile_flags, *includes]

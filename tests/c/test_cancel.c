@@ -329,11 +329,31 @@ an_operation_dropped_in_any_state_comes_to_its_end(void)
 	}
 }
 
+// Whose aio NNG's timer may still be about to cancel: it outlives the operation, but not the socket.
+static void
+an_operation_dropped_when_its_time_is_up_comes_to_its_end(void)
+{
+	unsigned seed = 3;
+
+	for (int i = 0; i < rounds(3000); i++) {
+		nngio_op     *op = new_op();
+		nngio_handle *h  = open_socket(nng_pair0_open, PAIR_FLAGS);
+		nng_time      begun = nng_clock();
+		EQUAL(nngio_submit_recv(op, h, 1), 0);
+		while (nng_clock() == begun) {
+		}
+		spin(dice(&seed, 20000));
+		nngio_op_free(op);
+		close_handle(h);
+	}
+}
+
 int
 main(void)
 {
 	RUN(a_timeout_after_a_sleep_is_a_timeout);
 	RUN(an_operation_dropped_in_any_state_comes_to_its_end);
+	RUN(an_operation_dropped_when_its_time_is_up_comes_to_its_end);
 	RUN(a_canceled_send_is_sent_or_given_back_on_pair);
 	RUN(a_canceled_send_is_sent_or_given_back_on_pair1);
 	RUN(a_canceled_send_is_sent_or_given_back_on_push);

@@ -185,7 +185,7 @@ a_parked_message_goes_on_to_a_receive_that_needs_it(void)
 	EQUAL(op_begin(given_up, receiver, NNGIO_RECV), 0);
 	handle_park(receiver, given_up, msg);
 	CHECK(!settle_soon(second, 20));
-	CHECK(pending_remove(first, true, &aborted)); // what the callback does with a message of its own
+	CHECK(pending_remove(first, &first->aio, true, &aborted)); // what the callback does with a message of its own
 	EQUAL(wait_for(second), 0);
 	EQUAL(second->len, 4);
 	nngio_op_drop(second);

@@ -42,7 +42,7 @@ handle_rele(nngio_handle *h)
 		return;
 	}
 	handle_unpark_all(h);
-	retired_free(h);
+	retired_leave(h); // this may be the callback of one of them
 	pthread_mutex_destroy(&h->lock);
 	pthread_mutex_destroy(&h->gate);
 	if (h->parent != NULL) {

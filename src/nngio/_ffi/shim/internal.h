@@ -127,13 +127,14 @@ void wake_receiver(nngio_handle *h);
 // pending.c
 void pending_add(nngio_op *op);
 void pending_link(nngio_op *op);
-bool pending_remove(nngio_op *op, bool delivered, int *aborted);
+bool pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted);
 void pending_look_again(nngio_handle *h, nngio_op *op);
 void pending_end(nngio_handle *h);
 int  time_left(nngio_op *op);
 int  explicit_ms(nngio_op *op, int ms);
 void retire_if_late(nngio_op *op, nng_aio **aio);
 void retired_free(nngio_handle *h);
+void retired_leave(nngio_handle *h);
 
 // left.c
 bool left_follow(nngio_op *op, nngio_handle *h, int ms);

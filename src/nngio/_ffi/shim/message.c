@@ -67,7 +67,9 @@ message_make_room(nng_msg **msg)
 	return (0);
 }
 
-// Replaces the box's message by a new one of `len` zero bytes.
+// Replaces the box's message by a new one of `len` zero bytes.  NNG 1.12.4 says NNG_EMSGSIZE of a size
+// that is larger than any memory, others NNG_ENOMEM; here it is a lack of memory with all of them, as
+// NNG_EMSGSIZE tells that a peer or a transport has a limit.
 int
 nngio_box_alloc(nngio_box *box, size_t len)
 {
@@ -75,7 +77,7 @@ nngio_box_alloc(nngio_box *box, size_t len)
 	int      rv;
 
 	if ((rv = nng_msg_alloc(&msg, len)) != 0) {
-		return (rv);
+		return (rv == NNG_EMSGSIZE ? NNG_ENOMEM : rv);
 	}
 	if (box->msg != NULL) {
 		nng_msg_free(box->msg);

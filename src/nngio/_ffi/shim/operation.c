@@ -292,8 +292,7 @@ finish_send(nngio_op *op)
 	int      aborted;
 
 	nng_aio_set_msg(op->aio, NULL);
-	pending_remove(op, false, &aborted);
-	retire_if_late(op, &op->aio);
+	pending_remove(op, &op->aio, false, &aborted);
 	rv = send_outcome(op, rv, &msg);
 	op_sent(op, msg);
 	op_complete(op, rv);
@@ -309,8 +308,7 @@ finish_recv(nngio_op *op)
 	bool          redeliver;
 
 	nng_aio_set_msg(op->aio, NULL);
-	redeliver = pending_remove(op, msg != NULL, &aborted);
-	retire_if_late(op, &op->aio);
+	redeliver = pending_remove(op, &op->aio, msg != NULL, &aborted);
 
 	if (op->left) {
 		if (msg != NULL) {

@@ -40,13 +40,67 @@ pending_add(nngio_op *op)
 	pthread_mutex_unlock(&op->handle->lock);
 }
 
-// Takes an operation off the list, when NNG has finished it; `delivered` is a receive that got a message.
-// Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the code that
-// its owner has asked for, or 0.
+// If the operation's time was up, makes sure that `*aio`, which is one of the operation's two, is not used
+// again: returns what retire() needs for that, and NULL otherwise.
+static retired *
+retire_prepare(nngio_op *op, nng_aio **aio, nng_aio **fresh)
+{
+	retired *node;
+
+	*fresh = NULL;
+	if (((op->handle->flags & NNGIO_SURVEYS) == 0 || op->kind != NNGIO_RECV) && time_left(op) != 0) {
+		return (NULL);
+	}
+	if (op->ms == 0) {
+		return (NULL); // NNG does not hand those to its timer
+	}
+	if ((node = malloc(sizeof(*node))) == NULL ||
+	    (aio == &op->aio && nng_aio_alloc(fresh, op_callback, op) != 0)) {
+		free(node); // the risk is smaller than an operation without an aio
+		return (NULL);
+	}
+	return (node);
+}
+
+// Under the lock.  Returns the oldest, when there are too many.
+static retired *
+retire(nngio_handle *h, retired *node, nng_aio **aio, nng_aio *fresh)
+{
+	retired *old = NULL;
+
+	node->aio  = *aio;
+	node->next = NULL;
+	*aio       = fresh;
+	*(h->retired_last != NULL ? &h->retired_last->next : &h->retired_first) = node;
+	h->retired_last                                                         = node;
+	if (++h->retired_count > RETIRED_MAX) {
+		old              = h->retired_first;
+		h->retired_first = old->next;
+		h->retired_count--;
+	}
+	return (old);
+}
+
+// Frees an aio on a thread that is for this: where this runs may be its own callback, which freeing waits for.
+static void
+retired_reap(retired *node)
+{
+	if (node != NULL) {
+		nng_aio_reap(node->aio);
+		free(node);
+	}
+}
+
+// Takes an operation that was on `*aio` off the list, when NNG has finished it, and retires that aio if need
+// be; `delivered` is a receive that got a message.  Both at once: close frees the retired aios when the list
+// is empty.  Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the
+// code that its owner has asked for, or 0.
 bool
-pending_remove(nngio_op *op, bool delivered, int *aborted)
+pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted)
 {
 	nngio_handle *h = op->handle;
+	nng_aio      *fresh;
+	retired      *late = retire_prepare(op, aio, &fresh), *old = NULL;
 	bool          redeliver;
 
 	pthread_mutex_lock(&h->lock);
@@ -59,6 +113,9 @@ pending_remove(nngio_op *op, bool delivered, int *aborted)
 	if (op->follows) {
 		h->follower = NULL;
 	}
+	if (late != NULL) {
+		old = retire(h, late, aio, fresh);
+	}
 	redeliver     = op->redeliver;
 	op->redeliver = false;
 	*aborted      = op->aborted;
@@ -69,7 +126,24 @@ pending_remove(nngio_op *op, bool delivered, int *aborted)
 		}
 	}
 	pthread_mutex_unlock(&h->lock);
+	retired_reap(old);
 	return (redeliver);
+}
+
+// The same for an operation that was not on the list.
+void
+retire_if_late(nngio_op *op, nng_aio **aio)
+{
+	nngio_handle *h = op->handle;
+	nng_aio      *fresh;
+	retired      *late = retire_prepare(op, aio, &fresh), *old;
+
+	if (late != NULL) {
+		pthread_mutex_lock(&h->lock);
+		old = retire(h, late, aio, fresh);
+		pthread_mutex_unlock(&h->lock);
+		retired_reap(old);
+	}
 }
 
 // What came while NNG did not have the receive yet found nothing to abort: the owner's abort, when the
@@ -158,59 +232,37 @@ time_left(nngio_op *op)
 	return (passed < (nng_time) ms ? ms - (int) passed : 0);
 }
 
-// The operation is over, and off the list: if its time was up, makes sure that its aio, which is one of
-// the operation's two, is not used again.
-void
-retire_if_late(nngio_op *op, nng_aio **aio)
+static retired *
+retired_take(nngio_handle *h)
 {
-	nngio_handle *h     = op->handle;
-	nng_aio      *fresh = NULL;
-	retired      *node, *old = NULL;
-
-	if (((h->flags & NNGIO_SURVEYS) == 0 || op->kind != NNGIO_RECV) && time_left(op) != 0) {
-		return;
-	}
-	if (op->ms == 0) {
-		return; // NNG does not hand those to its timer
-	}
-	if ((node = malloc(sizeof(*node))) == NULL ||
-	    (aio == &op->aio && nng_aio_alloc(&fresh, op_callback, op) != 0)) {
-		free(node); // the risk is smaller than an operation without an aio
-		return;
-	}
-	node->aio  = *aio;
-	node->next = NULL;
-	*aio       = fresh;
-	pthread_mutex_lock(&h->lock);
-	*(h->retired_last != NULL ? &h->retired_last->next : &h->retired_first) = node;
-	h->retired_last                                                         = node;
-	if (++h->retired_count > RETIRED_MAX) {
-		old              = h->retired_first;
-		h->retired_first = old->next;
-		h->retired_count--;
-	}
-	pthread_mutex_unlock(&h->lock);
-	if (old != NULL) {
-		nng_aio_reap(old->aio); // the same on a thread of its own: this may be one of NNG's
-		free(old);
-	}
-}
-
-// Waits until the timer thread has let go of them, which takes no longer than it needs to run.
-void
-retired_free(nngio_handle *h)
-{
-	retired *node;
+	retired *first;
 
 	pthread_mutex_lock(&h->lock);
-	node             = h->retired_first;
+	first            = h->retired_first;
 	h->retired_first = h->retired_last = NULL;
 	h->retired_count                   = 0;
 	pthread_mutex_unlock(&h->lock);
-	while (node != NULL) {
-		retired *next = node->next;
+	return (first);
+}
+
+// Waits until the timer thread has let go of them, which takes no longer than it needs to run.  Not for a
+// thread of NNG's.
+void
+retired_free(nngio_handle *h)
+{
+	for (retired *next, *node = retired_take(h); node != NULL; node = next) {
+		next = node->next;
 		nng_aio_free(node->aio);
 		free(node);
-		node = next;
+	}
+}
+
+// The same for any thread, which does not wait.
+void
+retired_leave(nngio_handle *h)
+{
+	for (retired *next, *node = retired_take(h); node != NULL; node = next) {
+		next = node->next;
+		retired_reap(node);
 	}
 }

@@ -15,9 +15,10 @@ inline_finish(nngio_op *op)
 
 	op->result = inline_result(op, op->inline_aio, &left);
 	if (atomic_load(&op->listed) != NULL) {
-		pending_remove(op, false, &aborted);
+		pending_remove(op, &op->inline_aio, false, &aborted);
+	} else {
+		retire_if_late(op, &op->inline_aio); // it may have taken its time even when it was done on return
 	}
-	retire_if_late(op, &op->inline_aio); // it may have taken its time even when it was done on return
 	op->inlined = false;
 	op_sent(op, left);
 	atomic_store(&op->state, OP_IDLE);
