@@ -38,7 +38,7 @@ handle_rele(nngio_handle *h)
 		return;
 	}
 	handle_unpark_all(h);
-	retired_free(h);
+	retired_free(h, false);
 	pthread_mutex_destroy(&h->lock);
 	pthread_mutex_destroy(&h->gate);
 	if (h->parent != NULL) {
@@ -162,7 +162,7 @@ shut(nngio_handle *h)
 		pause_briefly(turn++);
 	}
 	pending_end(h);
-	retired_free(h);
+	retired_free(h, true);
 	return (true);
 }
 
@@ -288,5 +288,5 @@ nngio_handle_parked(nngio_handle *h)
 uint32_t
 nngio_handle_on_loops(nngio_handle *h)
 {
-	return (atomic_load(&h->on_loops));
+	return ((uint32_t) (atomic_load(&h->on_loops) & STAMP_COUNT));
 }

@@ -57,6 +57,13 @@ stay_if_exiting(void)
 	}
 }
 
+// The same for an event loop, before it learns that its sockets are being closed.
+void
+nngio_stay_if_exiting(void)
+{
+	stay_if_exiting();
+}
+
 // NNG's threads inherit the mask of the thread that makes them, and block nothing but SIGPIPE
 // themselves: one of them would take the signals that Python's main thread waits for.
 void

@@ -33,11 +33,11 @@ pending_add(nngio_op *op)
 	pthread_mutex_unlock(&h->lock);
 }
 
-// Takes an operation off the list, when NNG has finished it; `delivered` is a receive that got a message.
-// Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the code that
-// its owner has asked for, or 0.
+// Takes an operation off the list, when NNG has finished it; `delivered` is the message of a receive, which
+// may become another, or NULL.  Returns whether a receive was aborted for the sake of a parked message, and in
+// `aborted` the code that its owner has asked for, or 0.
 bool
-pending_remove(nngio_op *op, bool delivered, int *aborted)
+pending_remove(nngio_op *op, nng_msg **delivered, int *aborted)
 {
 	nngio_handle *h = op->handle;
 	bool          redeliver;
@@ -51,8 +51,8 @@ pending_remove(nngio_op *op, bool delivered, int *aborted)
 	redeliver     = op->redeliver;
 	op->redeliver = false;
 	*aborted      = op->aborted;
-	if (delivered) {
-		handle_delivered(h, op);
+	if (delivered != NULL && *delivered != NULL) {
+		*delivered = handle_delivered(h, op, *delivered);
 		if (redeliver) {
 			wake_receiver(h); // another, since this one does not need what is parked
 		}
@@ -185,9 +185,10 @@ retire_if_late(nngio_op *op, nng_aio **aio)
 	}
 }
 
-// Waits until the timer thread has let go of them, which takes no longer than it needs to run.
+// Frees them.  With `wait` the timer thread has let go of them afterwards, which takes no longer than it needs
+// to run.  Without, that is left to a thread of its own: the caller may be in the callback of one of them.
 void
-retired_free(nngio_handle *h)
+retired_free(nngio_handle *h, bool wait)
 {
 	retired *node;
 
@@ -198,7 +199,7 @@ retired_free(nngio_handle *h)
 	pthread_mutex_unlock(&h->lock);
 	while (node != NULL) {
 		retired *next = node->next;
-		nng_aio_free(node->aio);
+		(wait ? nng_aio_free : nng_aio_reap)(node->aio);
 		free(node);
 		node = next;
 	}
