@@ -14,7 +14,7 @@ from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, NNGError
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.loops import current
-from nngio._core.operation import LOOK, PENDING
+from nngio._core.operation import KEEP_BYTES_EACH, LOOK, PENDING
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class AsyncReceiver:
             await adapter.pause()
         operation = adapter.take()
         c = operation.c
+        box = NULL
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == LOOK:
@@ -136,9 +137,12 @@ class AsyncReceiver:
                 await operation
                 code = c.result
             data: bytes = b"" if code else ffi.unpack(c.body, c.len)
+            if len(data) > KEEP_BYTES_EACH:
+                box = Message._empty()._box  # freed on return, with what is in it
+                lib.nngio_op_take(c, box)
             adapter.give(operation)
         except BaseException:
-            adapter.abandon(operation)
+            adapter.abandon(operation, box)
             raise
         c.kind = 0
         if code:
