@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from nngio._core import callbacks, library
+from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError, check
 from nngio._core.library import AGAIN, BUSY, NULL, lib
-from nngio._core.operation import SLICE_MS, new_operation
+from nngio._core.operation import LOOK, SLICE_MS, new_operation
 from nngio._message import Message
 
 __all__ = ["Aio"]
@@ -135,7 +136,9 @@ class Aio:
             raise BadState("wait() in a callback waits for the thread that it runs on; look at the result in the callback instead")
         if self._callback is None:
             while lib.nngio_wait(self._op) == AGAIN:
-                pass
+                handle = lib.nngio_op_waits_on(self._op)
+                if handle != NULL:
+                    reclaim(handle)
             self._look()
             return
         with callbacks.finished:
@@ -187,7 +190,9 @@ class Aio:
         with self._its_lock:
             self._check_free("recv_aio")
             self._message = None
-            self._start(lib.nngio_submit_recv, handle, self._ms)
+            if self._start(lib.nngio_submit_recv, handle, self._ms) == LOOK:
+                reclaim(handle)
+                self._start(lib.nngio_submit_recv, handle, self._ms)
 
     @property
     def _its_lock(self) -> threading.RLock:
@@ -196,7 +201,7 @@ class Aio:
             raise ForkedError()
         return self._lock
 
-    def _start(self, submit: Any, *arguments: Any) -> None:
+    def _start(self, submit: Any, *arguments: Any) -> int:
         if self._callback is None:
             code = submit(self._op, *arguments)
         else:
@@ -207,7 +212,9 @@ class Aio:
                     del callbacks.pending[self._tag]
         if code == BUSY:
             raise BadState(_BUSY)
-        check(code)
+        if code != LOOK:
+            check(code)
+        return int(code)
 
     def _finish(self) -> None:
         with callbacks.finished:

@@ -5,11 +5,11 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nngio._adapters import current
 from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import ffi, lib
+from nngio._core.loops import current
 from nngio._dialer import Dialer
 from nngio._listener import Listener
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption

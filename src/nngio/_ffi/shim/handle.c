@@ -334,5 +334,5 @@ nngio_handle_parked(nngio_handle *h)
 uint32_t
 nngio_handle_on_loops(nngio_handle *h)
 {
-	return (atomic_load(&h->on_loops));
+	return ((uint32_t) (atomic_load(&h->on_loops) & STAMP_COUNT));
 }

@@ -92,11 +92,11 @@ retired_reap(retired *node)
 }
 
 // Takes an operation that was on `*aio` off the list, when NNG has finished it, and retires that aio if need
-// be; `delivered` is a receive that got a message.  Both at once: close frees the retired aios when the list
-// is empty.  Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the
+// be; `delivered` is the message of a receive, which may become another, or NULL.  Both at once: close frees
+// the retired aios when the list is empty.  Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the
 // code that its owner has asked for, or 0.
 bool
-pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted)
+pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted)
 {
 	nngio_handle *h = op->handle;
 	nng_aio      *fresh;
@@ -119,8 +119,8 @@ pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted)
 	redeliver     = op->redeliver;
 	op->redeliver = false;
 	*aborted      = op->aborted;
-	if (delivered) {
-		handle_delivered(h, op);
+	if (delivered != NULL && *delivered != NULL) {
+		*delivered = handle_delivered(h, op, *delivered);
 		if (redeliver) {
 			wake_receiver(h); // another, since this one does not need what is parked
 		}
