@@ -235,7 +235,7 @@ parked_messages_are_received_in_the_order_of_their_receives(void)
 	pending_add(ops[0]); // as if NNG had it
 	EQUAL(nng_msg_alloc(&newer, sizeof(uint32_t)), 0);
 	memcpy(nng_msg_body(newer), &(uint32_t){ 4 }, sizeof(uint32_t));
-	pending_remove(ops[0], &newer, &aborted);
+	pending_remove(ops[0], &ops[0]->aio, &newer, &aborted);
 	op_keep(ops[0], newer);
 	EQUAL(number_of(ops[0]), 3);
 	nngio_op_drop(ops[0]);
