@@ -84,6 +84,7 @@ class TrioAdapter(Adapter):
             task, operation.task = operation.task, None
             if task is None or not operation.ready:
                 continue
+            operation.aborted = False
             if operation.raise_cancel is not None and operation.c.result == CANCELED:
                 trio.lowlevel.reschedule(task, capture(operation.raise_cancel))
             else:

@@ -51,7 +51,7 @@ NEVER = float("inf")
 class AsyncOperation(ABC):
     """An operation of an adapter's: the C side, and what resumes the task that awaits it."""
 
-    __slots__ = ("__weakref__", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
+    __slots__ = ("__weakref__", "aborted", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
 
     def __init__(self, adapter: "Adapter", c: Any) -> None:
         self.adapter = adapter
@@ -59,6 +59,7 @@ class AsyncOperation(ABC):
         self.ready = False
         self.stale = False
         self.lent = False
+        self.aborted = False  # its task is being cancelled
         self.handle: Any = None  # of a pending receive, and its timeout: to begin it anew
         self.ms = 0
 
@@ -117,7 +118,7 @@ class Adapter(ABC):
     def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
         """End an operation whose task was interrupted, whatever state it is in."""
         with self._lock:
-            operation.ready = operation.lent = False
+            operation.ready = operation.lent = operation.aborted = False
             lib.nngio_abandon(operation.c, box)
             if lib.nngio_op_busy(operation.c):
                 operation.stale = True
@@ -125,11 +126,15 @@ class Adapter(ABC):
                 self.idle[operation] = None  # where it may be already, if `give` was interrupted
 
     def abort(self, operation: AsyncOperation) -> None:
-        """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that."""
+        """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that.
+
+        It is not begun anew meanwhile: it counts as `aborted` until it is abandoned, or the loop says that its task goes on.
+        """
         with self._lock:
             if not operation.lent:
                 lib.nngio_op_abort(operation.c, CANCELED)
             operation.lent = False
+            operation.aborted = True
 
     def expire(self, operation: AsyncOperation) -> None:
         """The same when its time is up: the result is TimedOut, or what came before that."""
@@ -192,7 +197,8 @@ class Adapter(ABC):
             code = lib.nngio_begin_recv(operation.c, operation.handle, operation.ms)
             if code == LOOK:
                 reclaim(operation.handle)
-        operation.c.result = code
+        if code != PENDING:  # else it may have its result already
+            operation.c.result = code
         return code
 
     def lend(self, handle: Any) -> None:
@@ -204,7 +210,7 @@ class Adapter(ABC):
             if lent:
                 lib.nngio_lend(self.queue, [operation.c for operation in lent], len(lent))
             for operation in lent:
-                operation.lent = True
+                operation.lent = not operation.aborted
 
     def close(self) -> None:
         """The loop ends: cancel what is pending, and keep what had arrived for others."""
