@@ -177,11 +177,24 @@ class AsyncReceiver:
             raise NNGError.from_code(code)
         return message
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """The messages as they arrive, until the socket or context is closed."""
-        while True:
-            try:
-                data = await self.arecv()
-            except Closed:
-                return
-            yield data
+        return _Messages(self)
+
+
+class _Messages:
+    """Not an async generator, which whoever leaves a loop early would have to close."""
+
+    __slots__ = ("_receiver",)
+
+    def __init__(self, receiver: AsyncReceiver) -> None:
+        self._receiver = receiver
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._receiver.arecv()
+        except Closed:
+            raise StopAsyncIteration from None
