@@ -154,13 +154,14 @@ class Sending(ABC):
         """Send until there is no more room, and so find out how much there is. Returns the number after the last."""
         rooms = []
         for _ in range(6):  # raw sockets now and then have room for one more
-            number = self._fill(number)
+            number = self.fill(number)
             rooms.append(len(self.accepted) - len(self.arrived))
             self.take()
         self.room = min(rooms)
         return self.refill(None, number)
 
-    def _fill(self, number: int) -> int:
+    def fill(self, number: int) -> int:
+        """Send until there is no more room. Returns the number after the last."""
         while True:
             try:
                 self.ready().send(numbered(number), timeout=0.05)

@@ -21,7 +21,8 @@ from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError, check
 from nngio._core.library import AGAIN, BUSY, NULL, lib
-from nngio._core.operation import LOOK, SLICE_MS, new_operation
+from nngio._core.operation import LOOK, SLICE_MS
+from nngio._core.owner import own_operation
 from nngio._message import Message
 
 __all__ = ["Aio"]
@@ -44,7 +45,7 @@ class Aio:
     may be called on any thread. NNG: `nng_aio_alloc`.
     """
 
-    __slots__ = ("__weakref__", "_callback", "_lock", "_message", "_ms", "_op", "_running", "_tag")
+    __slots__ = ("__weakref__", "_callback", "_lock", "_message", "_ms", "_op", "_owner", "_running", "_tag")
 
     def __init__(self, callback: "Callable[[Aio], object] | None" = None) -> None:
         if callback is not None and not callable(callback):
@@ -55,7 +56,7 @@ class Aio:
         self._ms = DEFAULT_MS
         self._running = False
         self._tag = next(_tags)
-        self._op = new_operation(SLICE_MS)
+        self._op = own_operation(self, SLICE_MS)
         if callback is not None:
             callbacks.attach(self._op, self._tag)
 

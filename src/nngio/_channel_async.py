@@ -126,7 +126,7 @@ class AsyncReceiver:
             await adapter.pause()
         operation = adapter.take()
         c = operation.c
-        box = NULL
+        large: Message | None = None
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == LOOK:
@@ -138,11 +138,11 @@ class AsyncReceiver:
                 code = c.result
             data: bytes = b"" if code else ffi.unpack(c.body, c.len)
             if len(data) > KEEP_BYTES_EACH:
-                box = Message._empty()._box  # freed on return, with what is in it
-                lib.nngio_op_take(c, box)
+                large = Message._empty()  # freed on return
+                lib.nngio_op_take(c, large._box)
             adapter.give(operation)
         except BaseException:
-            adapter.abandon(operation, box)
+            adapter.abandon(operation, NULL if large is None else large._box)
             raise
         c.kind = 0
         if code:
@@ -177,13 +177,26 @@ class AsyncReceiver:
             raise NNGError.from_code(code)
         return message
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """The messages as they arrive, until the socket or context is closed."""
-        while True:
-            try:
-                data = await self.arecv()
-            except ForkedError:
-                raise
-            except Closed:
-                return
-            yield data
+        return _Messages(self)
+
+
+class _Messages:
+    """Not an async generator, which whoever leaves a loop early would have to close."""
+
+    __slots__ = ("_receiver",)
+
+    def __init__(self, receiver: AsyncReceiver) -> None:
+        self._receiver = receiver
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._receiver.arecv()
+        except ForkedError:
+            raise
+        except Closed:
+            raise StopAsyncIteration from None

@@ -6,6 +6,7 @@ from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import ForkedError, check
 from nngio._core.library import ffi, lib
+from nngio._core.owner import own_handle
 from nngio._options import HasOptions
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class Context(Channel, HasOptions):
         self.socket = socket
         socket._check_open()
         code = ffi.new("int *")
-        handle = ffi.gc(lib.nngio_context_open(socket._handle, socket._flags, code), lib.nngio_handle_free)
+        handle = lib.nngio_context_open(socket._handle, socket._flags, code)
         check(code[0])
-        self._handle = handle
+        self._handle = own_handle(self, handle)
         self._c = ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0]
 
     @property

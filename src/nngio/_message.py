@@ -1,17 +1,16 @@
 """Messages: a body, a header, and the pipe that brought them.
 
 A `Message` owns a box in C, and the box owns an `nng_msg` or nothing. To send is to empty the box; a send that fails
-fills it again. What reads a body through a view keeps the box alive: each view is made over a pointer whose keeper refers
-to the box, so memory that can be seen is never freed. And a message that is being looked at is not handed to NNG: the
-body's buffer is weakly known here, and for as long as it lives, so does a view.
+fills it again. The box's owner (`_core/owner.py`) is the body's buffer too: each view refers to it, so memory that can be seen
+is never freed. And a message that is being looked at is not handed to NNG: the box counts its views.
 """
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.owner import own_box
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -21,18 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["MAX_HEADER", "Message", "as_bytes_like"]
 
 MAX_HEADER = 64
-
-
-class _Keeper:
-    """The "destructor" of a body's pointer: does nothing, but refers to the box for as long as the pointer lives."""
-
-    __slots__ = ("box",)
-
-    def __init__(self, box: Any) -> None:
-        self.box = box
-
-    def __call__(self, pointer: Any) -> None:
-        pass
 
 
 def as_bytes_like(data: "Buffer") -> tuple[Any, int]:
@@ -70,13 +57,14 @@ class Message:
     child. NNG: `nng_msg_alloc`, `nng_msg_free`.
     """
 
-    __slots__ = ("__weakref__", "_box", "_buffer")
+    __slots__ = ("__weakref__", "_box", "_owner")
+
+    _owner: Any
 
     def __init__(self, data: "Buffer | None" = None, *, size: int | None = None) -> None:
         if library.forked:
             raise ForkedError()
-        self._buffer: weakref.ref[Any] | None = None
-        self._box = _new_box()
+        self._box = own_box(self)
         if size is None:
             check(lib.nngio_box_fill(self._box, *as_bytes_like(b"" if data is None else data)))
             return
@@ -92,8 +80,7 @@ class Message:
     def _empty(cls) -> "Message":
         """One whose box is still to be filled, by a receive."""
         message = cls.__new__(cls)
-        message._buffer = None
-        message._box = _new_box()
+        message._box = own_box(message)
         return message
 
     def _msg(self) -> Any:
@@ -108,7 +95,7 @@ class Message:
     def _to_send(self) -> Any:
         """The box, of a message that can be given away now."""
         self._msg()
-        if self._buffer is not None and self._buffer() is not None:
+        if self._box.views:
             raise BufferError("this message's body is being looked at: release the memoryview (and what was made over it) before you send")
         return self._box
 
@@ -119,13 +106,8 @@ class Message:
         The view stays valid whatever becomes of the message object, and while it lives, the message can't be sent: release
         it (`with message.body as view:`), or let it go, first. NNG: `nng_msg_body`, `nng_msg_len`.
         """
-        msg = self._msg()
-        buffer = self._buffer() if self._buffer is not None else None
-        if buffer is None:
-            pointer = ffi.gc(ffi.cast("char *", lib.nng_msg_body(msg)), _Keeper(self._box))
-            buffer = ffi.buffer(pointer, lib.nng_msg_len(msg))
-            self._buffer = weakref.ref(buffer)
-        return memoryview(buffer)
+        self._msg()
+        return memoryview(self._owner)
 
     @property
     def header(self) -> bytes:
@@ -209,10 +191,3 @@ class Message:
 
 
 MAX_SIZE = 2 ** (8 * ffi.sizeof("size_t") - 1) - 4096
-
-
-def _new_box() -> Any:
-    box = ffi.gc(lib.nngio_box_new(), lib.nngio_box_free)
-    if box == NULL:
-        raise NoMemory()
-    return box

@@ -10,6 +10,7 @@ from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current
+from nngio._core.owner import own_handle
 from nngio._dialer import Dialer
 from nngio._listener import Listener
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption
@@ -54,12 +55,9 @@ class Socket(Channel, HasOptions):
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
-        handle = ffi.gc(
-            lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code),
-            lib.nngio_handle_free,
-        )
+        handle = lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code)
         check(code[0])
-        self._handle = handle
+        self._handle = own_handle(self, handle)
         self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
         open_sockets.add(self)
         try:

@@ -5,6 +5,7 @@ Each test runs its race a thousand times (`NNGIO_RACES` sets how often), on ever
 """
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -175,12 +176,13 @@ def test_a_receive_whose_context_is_closed_has_its_message_or_raises(loop: Loop)
     with nngio.Sub0(listen="inproc://closing-contexts", recv_buffer=8192) as sub, sub.context() as other:
         other.recv_buffer = 8192
         other.subscribe(b"")
+        rounds = itertools.count()
         with nngio.Pub0(dial="inproc://closing-contexts", send_buffer=8192) as pub:
 
             class OneContext(Receiving):
                 def __init__(self) -> None:
                     self.channel = sub.context()
-                    self.channel.subscribe(b"")
+                    self.channel.subscribe(numbered(next(rounds)))  # not what is still on its way from the round before
 
                 def feed(self, number: int) -> None:
                     pub.send(numbered(number))
@@ -569,7 +571,7 @@ def test_an_answer_that_is_cancelled_while_it_waits_is_given_up(loop: Loop, prot
     kit = SENDING[protocol]()
 
     async def main(tasks: Tasks) -> None:
-        kit.measure(0)
+        kit.fill(0)
         for number in range(min(RACES, 150)):  # a context each
             channel = kit.ready()
             message = Message(numbered(number))

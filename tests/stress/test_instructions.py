@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "benchmarks").exists():
     pytest.skip("the benchmarks are only in a checkout", allow_module_level=True)
 if os.environ.get("NNGIO_SANITIZED"):

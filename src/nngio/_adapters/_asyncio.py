@@ -31,8 +31,8 @@ class AsyncioOperation(AsyncOperation):
 
     adapter: "AsyncioAdapter"
 
-    def __init__(self, adapter: "AsyncioAdapter", c: Any) -> None:
-        super().__init__(adapter, c)
+    def __init__(self, adapter: "AsyncioAdapter") -> None:
+        super().__init__(adapter)
         self._asyncio_future_blocking = False
         self._wakeup: Callable[[Any], object] | None = None
         self._context: Context | None = None

@@ -27,8 +27,8 @@ class TrioOperation(AsyncOperation):
 
     __slots__ = ("raise_cancel", "task")
 
-    def __init__(self, adapter: "TrioAdapter", c: Any) -> None:
-        super().__init__(adapter, c)
+    def __init__(self, adapter: "TrioAdapter") -> None:
+        super().__init__(adapter)
         self.task: trio.lowlevel.Task | None = None
         self.raise_cancel: Callable[[], Any] | None = None
 
@@ -84,6 +84,7 @@ class TrioAdapter(Adapter):
             task, operation.task = operation.task, None
             if task is None or not operation.ready:
                 continue
+            operation.aborted = False
             if operation.raise_cancel is not None and operation.c.result == CANCELED:
                 trio.lowlevel.reschedule(task, capture(operation.raise_cancel))
             else:

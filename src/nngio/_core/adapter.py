@@ -38,7 +38,8 @@ from typing import Any, ClassVar
 
 from nngio._core.errors import ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
-from nngio._core.operation import LOOK, PENDING, new_operation
+from nngio._core.operation import LOOK, PENDING
+from nngio._core.owner import own_operation
 
 __all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "adapters", "reclaim"]
 
@@ -51,14 +52,17 @@ NEVER = float("inf")
 class AsyncOperation(ABC):
     """An operation of an adapter's: the C side, and what resumes the task that awaits it."""
 
-    __slots__ = ("__weakref__", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
+    __slots__ = ("__weakref__", "_owner", "aborted", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
 
-    def __init__(self, adapter: "Adapter", c: Any) -> None:
+    _owner: Any
+
+    def __init__(self, adapter: "Adapter") -> None:
         self.adapter = adapter
-        self.c = c
+        self.c = own_operation(self, -1)
         self.ready = False
         self.stale = False
         self.lent = False
+        self.aborted = False  # its task is being cancelled
         self.handle: Any = None  # of a pending receive, and its timeout: to begin it anew
         self.ms = 0
 
@@ -102,9 +106,8 @@ class Adapter(ABC):
         return self.idle.popitem()[0] if self.idle else self._make()
 
     def _make(self) -> AsyncOperation:
-        c = new_operation(-1)
-        check(lib.nngio_op_attach(c, self.queue, len(self.operations)))
-        operation = self.operation_class(self, c)
+        operation = self.operation_class(self)
+        check(lib.nngio_op_attach(operation.c, self.queue, len(self.operations)))
         self.operations.append(operation)
         return operation
 
@@ -116,7 +119,7 @@ class Adapter(ABC):
     def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
         """End an operation whose task was interrupted, whatever state it is in."""
         with self._lock:
-            operation.ready = operation.lent = False
+            operation.ready = operation.lent = operation.aborted = False
             lib.nngio_abandon(operation.c, box)
             if lib.nngio_op_busy(operation.c):
                 operation.stale = True
@@ -124,11 +127,15 @@ class Adapter(ABC):
                 self.idle[operation] = None  # where it may be already, if `give` was interrupted
 
     def abort(self, operation: AsyncOperation) -> None:
-        """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that."""
+        """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that.
+
+        It is not begun anew meanwhile: it counts as `aborted` until it is abandoned, or the loop says that its task goes on.
+        """
         with self._lock:
             if not operation.lent:
                 lib.nngio_op_abort(operation.c, CANCELED)
             operation.lent = False
+            operation.aborted = True
 
     def expire(self, operation: AsyncOperation) -> None:
         """The same when its time is up: the result is TimedOut, or what came before that."""
@@ -189,7 +196,8 @@ class Adapter(ABC):
             code = lib.nngio_begin_recv(operation.c, operation.handle, operation.ms)
             if code == LOOK:
                 reclaim(operation.handle)
-        operation.c.result = code
+        if code != PENDING:  # else it may have its result already
+            operation.c.result = code
         return code
 
     def lend(self, handle: Any) -> None:
@@ -201,7 +209,7 @@ class Adapter(ABC):
             if lent:
                 lib.nngio_lend(self.queue, [operation.c for operation in lent], len(lent))
             for operation in lent:
-                operation.lent = True
+                operation.lent = not operation.aborted
 
     def close(self) -> None:
         """The loop ends: cancel what is pending, and keep what had arrived for others."""

@@ -15,8 +15,13 @@
 #define NNGIO_RAW ...
 #define NNGIO_SURVEYS ...
 
+#define NNGIO_OWN_BOX ...
+#define NNGIO_OWN_HANDLE ...
+#define NNGIO_OWN_OP ...
+
 typedef struct nngio_box {
     nng_msg *msg;
+    uint32_t views;
     ...;
 } nngio_box;
 typedef struct nngio_op {
@@ -33,6 +38,7 @@ int nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_end(void);
+bool nngio_own(void *object, void *pointer, int kind);
 void nngio_watch_exit(void);
 bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);

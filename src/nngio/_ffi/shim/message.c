@@ -32,11 +32,42 @@ box_rele(nngio_box *box)
 	}
 }
 
-// Empties the box.  NULL when another thread was faster.
+// Empties the box.  NULL when another thread was faster, or looks at the message.
 nng_msg *
 box_take(nngio_box *box)
 {
-	return (__atomic_exchange_n(&box->msg, NULL, __ATOMIC_ACQ_REL));
+	nng_msg *msg = __atomic_exchange_n(&box->msg, NULL, __ATOMIC_SEQ_CST);
+
+	if (msg != NULL && __atomic_load_n(&box->views, __ATOMIC_SEQ_CST) != 0) {
+		__atomic_store_n(&box->msg, msg, __ATOMIC_SEQ_CST);
+		return (NULL);
+	}
+	return (msg);
+}
+
+// The body, for a view: while there is one, the message stays in the box.  NULL when there is no message.
+void *
+nngio_box_view(nngio_box *box, size_t *size)
+{
+	static char nothing;
+	nng_msg    *msg;
+
+	if (nngio_forked()) {
+		return (NULL);
+	}
+	__atomic_fetch_add(&box->views, 1, __ATOMIC_SEQ_CST);
+	if ((msg = __atomic_load_n(&box->msg, __ATOMIC_SEQ_CST)) == NULL) {
+		nngio_box_unview(box);
+		return (NULL);
+	}
+	*size = nng_msg_len(msg);
+	return (*size != 0 ? nng_msg_body(msg) : &nothing);
+}
+
+void
+nngio_box_unview(nngio_box *box)
+{
+	__atomic_fetch_sub(&box->views, 1, __ATOMIC_SEQ_CST);
 }
 
 #define ROOM 32

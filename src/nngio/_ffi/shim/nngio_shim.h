@@ -47,6 +47,14 @@ typedef struct nngio_queue  nngio_queue;
 struct nngio_box {
 	nng_msg *msg; // NULL while NNG has it, and after it was sent
 	uint32_t refs; // Python's, and one of the operation that is to give the message back
+	uint32_t views; // of the body
+};
+
+// What an owner frees.
+enum nngio_owned {
+	NNGIO_OWN_BOX    = 1,
+	NNGIO_OWN_HANDLE = 2,
+	NNGIO_OWN_OP     = 3,
 };
 
 enum nngio_kind {
@@ -65,6 +73,7 @@ bool nngio_forked(void);
 void nngio_end(void);
 
 // python.c
+bool nngio_own(void *object, void *pointer, int kind);
 void nngio_watch_exit(void);
 bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);
@@ -75,6 +84,8 @@ int        nngio_box_fill(nngio_box *box, const void *data, size_t len);
 int        nngio_box_alloc(nngio_box *box, size_t len);
 int        nngio_box_copy(nngio_box *to, const nngio_box *from);
 void       nngio_box_free(nngio_box *box);
+void      *nngio_box_view(nngio_box *box, size_t *size);
+void       nngio_box_unview(nngio_box *box);
 
 // handle.c
 nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
