@@ -127,7 +127,7 @@ async def answer(answering: Any) -> None:
 def main() -> None:
     region, count = Region(sys.argv[1]), int(sys.argv[2])
     import nngio
-    from nngio._adapters._adapter import Adapter
+    from nngio._core.adapter import Adapter
 
     gc.disable()
     # Under valgrind each turn of a task would be over before it has begun.

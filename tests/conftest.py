@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nngio
-from nngio._core.library import open_sockets
+from nngio._socket import open_sockets
 
 _numbers = itertools.count()
 

@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nngio._core import callbacks
+from nngio._core import callbacks, library
+from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import BadState, InvalidArgument, NNGError, check
+from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError, check
 from nngio._core.library import AGAIN, BUSY, NULL, lib
-from nngio._core.operation import SLICE_MS, new_operation
+from nngio._core.operation import LOOK, SLICE_MS, new_operation
 from nngio._message import Message
 
 __all__ = ["Aio"]
@@ -67,7 +68,7 @@ class Aio:
         """
         if message is not None and not isinstance(message, Message):
             raise TypeError(f"an aio carries a Message, not {type(message).__name__}: set_msg(Message(data))")
-        with self._lock:
+        with self._its_lock:
             self._check_free("set_msg")
             self._message = message
             lib.nngio_op_drop(self._op)
@@ -77,7 +78,7 @@ class Aio:
 
         None after a send that succeeded. Raises `BadState` while the aio is busy. NNG: `nng_aio_get_msg`.
         """
-        with self._lock:
+        with self._its_lock:
             self._check_idle("get_msg")
             if self._op.body != NULL:
                 # The message is on the aio before it leaves the operation: whatever interrupts this finds it here again.
@@ -100,14 +101,14 @@ class Aio:
 
         Raises `BadState` while the aio is busy. NNG: `nng_aio_result`.
         """
-        with self._lock:
+        with self._its_lock:
             self._check_idle("result")
             code: int = self._op.result
             return code
 
     def check(self) -> None:
         """Raise the operation's error, if it failed; the error carries the message that was not sent."""
-        with self._lock:
+        with self._its_lock:
             code = self.result()
             if code:
                 raise NNGError.from_code(code, message=self.get_msg())
@@ -115,6 +116,8 @@ class Aio:
     @property
     def busy(self) -> bool:
         """Whether an operation is pending or its callback has not returned. NNG: `nng_aio_busy`."""
+        if library.forked:
+            raise ForkedError()
         if self._callback is not None:
             return self._running or self._tag in callbacks.pending
         return not self._look()
@@ -127,11 +130,15 @@ class Aio:
         Ctrl-C interrupts the wait, and leaves the operation as it is. Raises `BadState` in a callback, where it could wait
         for itself. NNG: `nng_aio_wait`.
         """
+        if library.forked:
+            raise ForkedError()
         if callbacks.on_callback_thread():
             raise BadState("wait() in a callback waits for the thread that it runs on; look at the result in the callback instead")
         if self._callback is None:
             while lib.nngio_wait(self._op) == AGAIN:
-                pass
+                handle = lib.nngio_op_waits_on(self._op)
+                if handle != NULL:
+                    reclaim(handle)
             self._look()
             return
         with callbacks.finished:
@@ -154,7 +161,7 @@ class Aio:
         code = error if isinstance(error, int) else error._code
         if code <= 0:
             raise ValueError(f"an operation is aborted with one of NNG's error codes, a positive number, not {error!r}")
-        with self._lock:
+        with self._its_lock:
             check(lib.nngio_op_abort(self._op, code))
 
     def sleep(self, duration: float) -> None:
@@ -165,14 +172,14 @@ class Aio:
         ms = milliseconds(duration)
         if ms < 0:
             raise ValueError(f"a sleep takes a number of seconds, and comes to an end; got {duration!r}")
-        with self._lock:
+        with self._its_lock:
             self._check_free("sleep")
             self._start(lib.nngio_submit_sleep, ms, self._ms)
 
     # Called by sockets and contexts.
 
     def _send(self, handle: Any) -> None:
-        with self._lock:
+        with self._its_lock:
             self._check_free("send_aio")
             message = self.get_msg()
             if message is None:
@@ -180,12 +187,21 @@ class Aio:
             self._start(lib.nngio_submit_send, handle, message._to_send(), self._ms)
 
     def _recv(self, handle: Any) -> None:
-        with self._lock:
+        with self._its_lock:
             self._check_free("recv_aio")
             self._message = None
-            self._start(lib.nngio_submit_recv, handle, self._ms)
+            if self._start(lib.nngio_submit_recv, handle, self._ms) == LOOK:
+                reclaim(handle)
+                self._start(lib.nngio_submit_recv, handle, self._ms)
 
-    def _start(self, submit: Any, *arguments: Any) -> None:
+    @property
+    def _its_lock(self) -> threading.RLock:
+        """The lock; in a forked child, where a thread that is no more may hold it, the error."""
+        if library.forked:
+            raise ForkedError()
+        return self._lock
+
+    def _start(self, submit: Any, *arguments: Any) -> int:
         if self._callback is None:
             code = submit(self._op, *arguments)
         else:
@@ -196,7 +212,9 @@ class Aio:
                     del callbacks.pending[self._tag]
         if code == BUSY:
             raise BadState(_BUSY)
-        check(code)
+        if code != LOOK:
+            check(code)
+        return int(code)
 
     def _finish(self) -> None:
         with callbacks.finished:
@@ -212,7 +230,7 @@ class Aio:
     def _look(self) -> bool:
         """Whether it is idle. If so, the caller knows now that a receive has finished: its message is his, to take or to
         drop."""
-        with self._lock:
+        with self._its_lock:
             idle = not lib.nngio_op_busy(self._op)
             if idle:
                 self._op.kind = 0
@@ -232,7 +250,8 @@ class Aio:
         raise TypeError("an Aio can't be copied or pickled: it is one operation, of this process")
 
     def __repr__(self) -> str:
-        return f"<nngio.Aio {'busy' if self.busy else 'idle'}>"
+        state = "its parent's" if library.forked else "busy" if self.busy else "idle"
+        return f"<nngio.Aio {state}>"
 
 
 _BUSY = "this aio is busy with an operation; wait for it, or use another aio"

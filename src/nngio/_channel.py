@@ -7,12 +7,12 @@ each of them follows.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nngio._adapters._adapter import reclaim
 from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
+from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import Closed, NNGError, TimedOut, TryAgain
+from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib
-from nngio._core.operation import KEEP_BYTES, Operation, local, new_operation
+from nngio._core.operation import KEEP_BYTES, LOOK, Operation, local, new_operation
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -99,6 +99,17 @@ class Sender(AsyncSender, Channel):
 class Receiver(AsyncReceiver, Channel):
     """The verbs of a protocol that receives."""
 
+    def _go_on(self, op: Operation, code: int, ms: int) -> int:
+        """Go on with a receive that C has interrupted, for Python to do its part; return the outcome."""
+        if code == LOOK:
+            reclaim(self._handle)
+            code = lib.nngio_recv(op, self._handle, ms)
+        while code == AGAIN:
+            if lib.nngio_handle_on_loops(self._handle):
+                reclaim(self._handle)
+            code = lib.nngio_wait(op)
+        return code
+
     def recv(self, *, timeout: Timeout = DEFAULT) -> bytes:
         """Receive one message and return its body.
 
@@ -116,13 +127,11 @@ class Receiver(AsyncReceiver, Channel):
             op = new_operation()
         try:
             code = lib.nngio_recv(op, self._handle, ms)
-            while code == AGAIN:
-                if lib.nngio_handle_on_loops(self._handle):
-                    reclaim(self._handle)
-                code = lib.nngio_wait(op)
+            if code < 0:
+                code = self._go_on(op, code, ms)
             data: bytes = b"" if code else ffi.unpack(op.body, op.len)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
+            lib.nngio_leave(op, NULL)
             raise
         op.kind = 0
         if code:
@@ -141,13 +150,11 @@ class Receiver(AsyncReceiver, Channel):
             op = new_operation()
         try:
             code = lib.nngio_recv(op, self._handle, ms)
-            while code == AGAIN:
-                if lib.nngio_handle_on_loops(self._handle):
-                    reclaim(self._handle)
-                code = lib.nngio_wait(op)
+            if code < 0:
+                code = self._go_on(op, code, ms)
             lib.nngio_op_take(op, message._box)
         except BaseException:
-            lib.nngio_abandon(op, message._box)
+            lib.nngio_leave(op, message._box)
             raise
         op.kind = 0
         if code:
@@ -173,17 +180,15 @@ class Receiver(AsyncReceiver, Channel):
             op = new_operation()
         try:
             code = lib.nngio_recv(op, self._handle, ms)
-            while code == AGAIN:
-                if lib.nngio_handle_on_loops(self._handle):
-                    reclaim(self._handle)
-                code = lib.nngio_wait(op)
+            if code < 0:
+                code = self._go_on(op, code, ms)
             length: int = op.len
             if not code:
                 if length > len(view):
                     raise ValueError(f"the message has {length} bytes, the buffer only {len(view)}; the message is kept")
                 ffi.memmove(ffi.from_buffer(view), op.body, length)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
+            lib.nngio_leave(op, NULL)
             view.release()  # or the traceback would pin the buffer
             raise
         op.kind = 0
@@ -213,6 +218,8 @@ class Receiver(AsyncReceiver, Channel):
         while True:
             try:
                 data = self.recv()
+            except ForkedError:
+                raise
             except Closed:
                 return
             yield data

@@ -3,18 +3,18 @@
 All follow one pattern, for the sake of what can interrupt them: begin the operation in one call into C; await it, if that
 left it pending; read the result; hand the operation back. Any exception on the way ends in `abandon`, which leaves nothing
 undecided. Once the operation's `kind` is 0, a message is the caller's and not the operation's any more; between that store
-and the return nothing can be raised. See `_adapters/_adapter.py`.
+and the return nothing can be raised. See `_core/adapter.py`.
 """
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from nngio._adapters import current
-from nngio._adapters._adapter import reclaim
 from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import Closed, NNGError
+from nngio._core.errors import Closed, ForkedError, NNGError
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.loops import current
+from nngio._core.operation import KEEP_BYTES_EACH, LOOK, PENDING
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["AsyncChannel", "AsyncReceiver", "AsyncSender", "send_error"]
-
-PENDING: int = lib.NNGIO_PENDING
 
 
 def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
@@ -128,18 +126,23 @@ class AsyncReceiver:
             await adapter.pause()
         operation = adapter.take()
         c = operation.c
+        box = NULL
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
+            if code == LOOK:
+                adapter.look(self._handle)
+                code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == PENDING:
                 operation.handle, operation.ms = self._handle, ms
-                if lib.nngio_handle_on_loops(self._handle) > 1:
-                    reclaim(self._handle)
                 await operation
                 code = c.result
             data: bytes = b"" if code else ffi.unpack(c.body, c.len)
+            if len(data) > KEEP_BYTES_EACH:
+                box = Message._empty()._box  # freed on return, with what is in it
+                lib.nngio_op_take(c, box)
             adapter.give(operation)
         except BaseException:
-            adapter.abandon(operation)
+            adapter.abandon(operation, box)
             raise
         c.kind = 0
         if code:
@@ -157,10 +160,11 @@ class AsyncReceiver:
         c = operation.c
         try:
             code = lib.nngio_begin_recv(c, self._handle, ms)
+            if code == LOOK:
+                adapter.look(self._handle)
+                code = lib.nngio_begin_recv(c, self._handle, ms)
             if code == PENDING:
                 operation.handle, operation.ms = self._handle, ms
-                if lib.nngio_handle_on_loops(self._handle) > 1:
-                    reclaim(self._handle)
                 await operation
                 code = c.result
             lib.nngio_op_take(c, message._box)
@@ -178,6 +182,8 @@ class AsyncReceiver:
         while True:
             try:
                 data = await self.arecv()
+            except ForkedError:
+                raise
             except Closed:
                 return
             yield data

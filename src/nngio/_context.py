@@ -69,7 +69,8 @@ class Context(Channel, HasOptions):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if not library.exiting:
+            self.close()
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it is one context, of this process")

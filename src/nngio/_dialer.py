@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from nngio._adapters import current
 from nngio._core import operation
 from nngio._core.duration import milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
+from nngio._core.loops import current
 from nngio._endpoint import Endpoint
 from nngio._options import DurationOption
 

@@ -194,6 +194,8 @@ class Message:
             return NotImplemented
         if self is other:
             return True
+        if library.forked:
+            raise ForkedError()
         if NULL in (self._box.msg, other._box.msg):
             return False
         return bytes(self) == bytes(other) and self.header == other.header

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from nngio._channel import Receiver, Sender
 from nngio._context import Context
 from nngio._core.duration import DEFAULT, Timeout
-from nngio._core.errors import BadState, TimedOut, check
+from nngio._core.errors import BadState, ForkedError, TimedOut, check
+from nngio._core import library
 from nngio._core.library import lib
 from nngio._message import Message, as_bytes_like
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption
@@ -133,6 +134,8 @@ class _Subscribes(_Receives):
         self._topic(b"sub:unsubscribe", topic)
 
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
+        if library.forked:
+            raise ForkedError()
         pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
         check(lib.nng_socket_set(self._c, option, pointer, length))
 

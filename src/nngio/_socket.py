@@ -1,14 +1,15 @@
 """Sockets, before they have a protocol."""
 
 import warnings
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nngio._adapters import current
 from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
-from nngio._core.library import ffi, lib, open_sockets
+from nngio._core.library import ffi, lib
+from nngio._core.loops import current
 from nngio._dialer import Dialer
 from nngio._listener import Listener
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption
@@ -16,7 +17,10 @@ from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Op
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Socket", "set_options"]
+__all__ = ["Socket", "open_sockets", "set_options"]
+
+open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
+"""Those that were not closed yet."""
 
 
 class Socket(Channel, HasOptions):
@@ -203,7 +207,8 @@ class Socket(Channel, HasOptions):
         if self._handle is None or library.forked or self.closed:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        self.close()
+        if not library.exiting:
+            self.close()
 
     def __repr__(self) -> str:
         if library.forked:

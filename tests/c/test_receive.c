@@ -1,6 +1,7 @@
 // Receives that are given up: nothing that had arrived is lost, and nothing stale is delivered.
 
 #include <sched.h>
+#include <string.h>
 
 #include "check.h"
 
@@ -174,7 +175,7 @@ static void
 a_parked_message_goes_on_to_a_receive_that_needs_it(void)
 {
 	nngio_op *first = new_op(), *second = new_op(), *given_up = new_op();
-	nng_msg  *msg;
+	nng_msg  *msg, *own;
 	int       aborted;
 
 	open_pair();
@@ -185,13 +186,111 @@ a_parked_message_goes_on_to_a_receive_that_needs_it(void)
 	EQUAL(op_begin(given_up, receiver, NNGIO_RECV), 0);
 	handle_park(receiver, given_up, msg);
 	CHECK(!settle_soon(second, 20));
-	CHECK(pending_remove(first, &first->aio, true, &aborted)); // what the callback does with a message of its own
+	EQUAL(nng_msg_alloc(&own, 0), 0);
+	CHECK(pending_remove(first, &first->aio, &own, &aborted)); // what the callback does with a message of its own
+	EQUAL(nng_msg_len(own), 0);
+	nng_msg_free(own);
 	EQUAL(wait_for(second), 0);
 	EQUAL(second->len, 4);
 	nngio_op_drop(second);
 	nngio_op_free(first);
 	nngio_op_free(second);
 	nngio_op_free(given_up);
+	close_pair();
+}
+
+// Callers go in any order; the messages that they leave are received in the order in which NNG gave them out.
+static void
+parked_messages_are_received_in_the_order_of_their_receives(void)
+{
+	nngio_op *ops[5], *op = new_op();
+	nng_msg  *newer;
+	int       aborted;
+
+	open_pair();
+	for (int i = 0; i < 5; i++) {
+		ops[i] = new_op();
+		EQUAL(nngio_submit_recv(ops[i], receiver, -1), 0);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		send_number(op, sender, i);
+		while (!settle_soon(ops[i], 20)) {
+		}
+	}
+	nngio_abandon(ops[4], NULL);
+	for (int i = 3; i >= 2; i--) {
+		nngio_abandon(ops[i], NULL);
+	}
+	nngio_abandon(ops[0], NULL);
+	EQUAL(nngio_recv(op, receiver, 0), 0);
+	EQUAL(number_of(op), 0);
+	nngio_abandon(op, NULL); // it goes back to its place
+	nngio_abandon(ops[1], NULL);
+	for (uint32_t i = 0; i < 3; i++) {
+		EQUAL(nngio_recv(op, receiver, 0), 0);
+		EQUAL(number_of(op), i);
+	}
+	// A receive that NNG has given a later message gets the older one, and leaves its own.
+	EQUAL(op_begin(ops[0], receiver, NNGIO_RECV), 0);
+	pending_add(ops[0]); // as if NNG had it
+	EQUAL(nng_msg_alloc(&newer, sizeof(uint32_t)), 0);
+	memcpy(nng_msg_body(newer), &(uint32_t){ 4 }, sizeof(uint32_t));
+	pending_remove(ops[0], &ops[0]->aio, &newer, &aborted);
+	op_keep(ops[0], newer);
+	EQUAL(number_of(ops[0]), 3);
+	nngio_op_drop(ops[0]);
+	EQUAL(nngio_recv(op, receiver, 0), 0);
+	EQUAL(number_of(op), 4);
+	nngio_op_drop(op);
+	nngio_op_free(op);
+	for (int i = 0; i < 5; i++) {
+		nngio_op_free(ops[i]);
+	}
+	close_pair();
+}
+
+// Two messages and three receives that wait: what the loop's thread left undone when it stopped.
+static void
+a_loop_that_stands_still_lends_its_receives_in_order(void)
+{
+	nngio_queue *queue = nngio_queue_new();
+	nngio_op    *ops[5], *shuffled[5], *op = new_op();
+	uint32_t     tags[8];
+
+	open_pair();
+	for (int i = 0; i < 5; i++) {
+		ops[i] = new_op();
+		nngio_op_attach(ops[i], queue, (uint64_t) i);
+		EQUAL(nngio_begin_recv(ops[i], receiver, -1), NNGIO_PENDING);
+		shuffled[(i + 3) % 5] = ops[i];
+	}
+	send_number(op, sender, 0);
+	send_number(op, sender, 1);
+	while (nngio_queue_settle(queue, tags, 1) != 1) {
+	}
+	EQUAL(tags[0], 0);
+	nngio_queue_put_back(queue, ops, 1); // it came to be resumed, but the loop stopped before that
+	while (ops[1]->len == 0) {
+		sleep_us(100);
+	}
+	EQUAL(nngio_handle_on_loops(receiver), 5);
+	EQUAL(nngio_recv(op, receiver, 0), NNGIO_LOOK);
+	nngio_lend(queue, shuffled, 5);
+	EQUAL(nngio_handle_on_loops(receiver), 0);
+	EQUAL(nngio_recv(op, receiver, 0), 0);
+	EQUAL(number_of(op), 0);
+	EQUAL(nngio_recv(op, receiver, 0), 0);
+	EQUAL(number_of(op), 1);
+	EQUAL(nngio_queue_settle(queue, tags, 8), 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		EQUAL(tags[i], i);
+	}
+	nngio_op_drop(op);
+	nngio_op_free(op);
+	for (int i = 0; i < 5; i++) {
+		nngio_op_free(ops[i]);
+	}
+	nngio_queue_free(queue);
 	close_pair();
 }
 
@@ -377,9 +476,9 @@ an_answer_that_is_given_back_does_not_end_the_survey(void)
 	nngio_abandon(first, NULL);
 	send_number(op, two, 22);
 	EQUAL(wait_for(waiting), 0);
-	EQUAL(number_of(waiting), 22);
+	EQUAL(number_of(waiting), 11); // the one that came first
 	EQUAL(get_number(op, surveyor, &number, 1000), 0);
-	EQUAL(number, 11);
+	EQUAL(number, 22);
 	nngio_op_free(first);
 	nngio_op_drop(waiting);
 	nngio_op_free(waiting);
@@ -396,6 +495,8 @@ main(void)
 	RUN(a_receive_that_waits_gets_what_another_gives_back);
 	RUN(no_message_is_lost_or_received_twice);
 	RUN(a_parked_message_goes_on_to_a_receive_that_needs_it);
+	RUN(parked_messages_are_received_in_the_order_of_their_receives);
+	RUN(a_loop_that_stands_still_lends_its_receives_in_order);
 	RUN(no_receive_waits_beside_a_parked_message);
 	RUN(a_reply_to_the_request_before_is_never_delivered);
 	RUN(a_request_that_was_given_up_for_the_next_one_is_not_answered);

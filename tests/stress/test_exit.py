@@ -4,6 +4,7 @@ import re
 import signal
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from programs import Ended, run, run_all
@@ -245,6 +246,8 @@ from nngio import *
 number, code = sys.argv[1:]
 
 def leave(aio):
+    if int(number) % 10 == 9:
+        threading.main_thread().join()  # it has ended, and Python waits for the other thread
     main_ends()
     sys.exit(int(code))
 
@@ -257,7 +260,8 @@ match int(number) % 10:
     case 3:
         socket.send(Message(b"x"))
     case 4:
-        Pair0().dial(f"tcp://127.0.0.1:{__import__('socket').create_server(('127.0.0.1', 0)).getsockname()[1]}")
+        deaf = __import__("socket").create_server(("127.0.0.1", 0))
+        Pair0().dial(f"tcp://127.0.0.1:{deaf.getsockname()[1]}")
     case 5 | 6:
         while True:
             len(sys.modules)
@@ -315,6 +319,7 @@ number, code = sys.argv[1:]
 
 def leave(aio):
     time.sleep(int(number) % 20 / 1000)
+    main_ends()
     sys.exit(int(code))
 
 aio = Aio(leave)
@@ -446,27 +451,33 @@ def test_an_exit_handler_that_closes_a_socket_and_joins_its_thread_ends() -> Non
 
 
 def test_an_exit_handler_may_use_sockets() -> None:
-    """One that was registered after the import runs before ours: everything works. One from before finds sockets closed."""
+    """Whether it was registered before nngio was imported or after: what is open is still open, and more can be opened."""
     run(
         textwrap.dedent("""
     import atexit
-    def late():
-        try:
-            socket.send(b"x")
-        except nngio.Closed:
-            print("closed")
-    atexit.register(late)
-    import nngio
-    def early():
-        with nngio.Rep0(listen="inproc://x") as rep, nngio.Req0(dial="inproc://x") as req:
-            req.send(b"question")
+    def converse(question):
+        with nngio.Req0(dial="inproc://x") as req:
+            req.send(question)
             rep.send(rep.recv_msg())
             print(req.recv())
-    atexit.register(early)
-    socket = nngio.Pair0()
+    atexit.register(converse, b"late")
+    import nngio
+    atexit.register(converse, b"early")
+    rep = nngio.Rep0(listen="inproc://x")
     main_ends()
     """)
-    ).check(out="b'question'\nclosed\n", exit_seconds=SOON)
+    ).check(out="b'early'\nb'late'\n", exit_seconds=SOON)
+
+
+def test_peers_of_a_program_that_ends_are_told_and_its_files_are_removed(tmp_path: Path) -> None:
+    """Sockets that were left open are closed at the very end: the file of a UNIX socket does not stay."""
+    file = tmp_path / "socket"
+    program = f'import nngio; socket = nngio.Pair0(listen="ipc://{file}"); print({str(file)!r} in os.popen("ls {file}").read())'
+    run(program + "; main_ends()").check(out="True\n", exit_seconds=SOON)
+    assert not file.exists()
+    leaving = program + "; nngio.Aio(lambda aio: sys.exit(3)).sleep(0); import threading; threading.Lock().acquire(); time.sleep(9)"
+    run(leaving).check(3, out="True\n")
+    assert not file.exists()
 
 
 def test_a_slow_callback_does_not_hold_up_the_exit() -> None:

@@ -464,7 +464,7 @@ for number in range(count):
         else:
             got.append(receive_into(buffer))
         while True:
-            time.sleep(10)
+            time.sleep(0.001)  # a signal that comes just before a longer sleep would not end it
     except KeyboardInterrupt:
         pass
     if got:
@@ -536,7 +536,7 @@ with Pull0(listen=f"ipc:///tmp/nngio-interrupt-{os.getpid()}") as pull:
             os.write(process.stdin.fileno(), b"x")
             got.append(pull.recv())
             while True:
-                time.sleep(10)
+                time.sleep(0.001)  # a signal that comes just before a longer sleep would not end it
         except KeyboardInterrupt:
             pass
         if not got:
@@ -623,7 +623,7 @@ for number in range(count):
         start.release()
         done.append(channel.send(message))
         while True:
-            time.sleep(10)
+            time.sleep(0.001)  # a signal that comes just before a longer sleep would not end it
     except KeyboardInterrupt:
         pass
     if done:

@@ -19,8 +19,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from nngio._adapters._adapter import Adapter, AsyncOperation
-from nngio._core.library import lib
+from nngio._core.adapter import Adapter, AsyncOperation
 
 __all__ = ["AsyncioAdapter"]
 
@@ -101,7 +100,6 @@ class AsyncioAdapter(Adapter):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
-        self._rest: list[AsyncOperation] = []
         loop.add_reader(self.fd, self.drain)
         self._close_loop = loop.close
         # The adapter lives and ends with its loop; there is no other way to hear of either.
@@ -119,19 +117,10 @@ class AsyncioAdapter(Adapter):
             loop.remove_reader(self.fd)
             del loop._nngio  # type: ignore[attr-defined]
             del loop.close
-        self._rest = []
         super().close()
 
     def running(self) -> bool:
         return self.loop.is_running()
-
-    def drain(self) -> None:
-        if self._rest:
-            rest, self._rest = self._rest, []
-            self.new_turn()
-            self.resume(rest)
-        else:
-            super().drain()
 
     def resume(self, finished: list[AsyncOperation]) -> None:
         until = self.turn_ends = monotonic() + self.turn_seconds
@@ -145,18 +134,12 @@ class AsyncioAdapter(Adapter):
                 assert context is not None
                 context.run(wakeup, operation)
             except BaseException:  # KeyboardInterrupt, SystemExit: they end the loop, but not the other tasks
-                self._resume_later(finished[position:])
+                self.put_back(finished[position:])
                 raise
             self.budget -= 1
             if self.budget < 0 or monotonic() > until:  # a task that was resumed may have begun a new turn for itself
-                self._resume_later(finished[position:])
+                self.put_back(finished[position:])
                 return
-
-    def _resume_later(self, rest: list[AsyncOperation]) -> None:
-        """In the next round of the loop, before more is taken from the queue: else rounds would become longer and longer."""
-        if rest:
-            self._rest = rest
-            lib.nngio_queue_wake(self.queue)
 
     def pause(self) -> Awaitable[None]:
         self.new_turn()
@@ -165,7 +148,7 @@ class AsyncioAdapter(Adapter):
     async def within(self, operation: AsyncOperation, seconds: float | None) -> None:
         if seconds is None:
             return await operation
-        timer = self.loop.call_later(seconds, lib.nngio_op_abort, operation.c, lib.NNG_ETIMEDOUT)
+        timer = self.loop.call_later(seconds, self.expire, operation)
         try:
             await operation
         finally:

@@ -3,6 +3,8 @@
 Cancellation goes by trio's own protocol, as in its `wait_overlapped`. `_abort` asks C to end the operation, and leaves it to the
 system task to resume the task: with Cancelled if the operation did end so; if it had finished before, with the result, and trio
 raises Cancelled at the next checkpoint. The run doesn't wait meanwhile.
+
+A run stands still when it is the guest of a loop that does; for asyncio's loops that can be told.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -13,9 +15,9 @@ import trio
 from outcome import capture
 from trio.lowlevel import Abort
 
-from nngio._adapters._adapter import Adapter, AsyncOperation
+from nngio._core import loops
+from nngio._core.adapter import CANCELED, Adapter, AsyncOperation
 from nngio._core.errors import TimedOut
-from nngio._core.library import lib
 
 __all__ = ["TrioAdapter", "current"]
 
@@ -50,6 +52,10 @@ class TrioAdapter(Adapter):
     operation_class = TrioOperation
     turn_seconds = 0.00025  # trio runs what is ready in any order, so one task may have two turns before another has one
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.host = loops.running_asyncio()  # or None, when the run is nobody's guest
+
     async def watch(self) -> None:
         """The system task: drain whenever there is something, until the run ends."""
         try:
@@ -70,7 +76,7 @@ class TrioAdapter(Adapter):
                 trio.lowlevel.reschedule(operation.task, capture(operation.raise_cancel))
 
     def running(self) -> bool:
-        return True  # until the system task ends, and that closes it
+        return self.host is None or self.host.is_running()  # until the system task ends, and that closes it
 
     def resume(self, finished: list[AsyncOperation]) -> None:
         for operation in finished:
@@ -78,7 +84,7 @@ class TrioAdapter(Adapter):
             task, operation.task = operation.task, None
             if task is None or not operation.ready:
                 continue
-            if operation.raise_cancel is not None and operation.c.result == lib.NNG_ECANCELED:
+            if operation.raise_cancel is not None and operation.c.result == CANCELED:
                 trio.lowlevel.reschedule(task, capture(operation.raise_cancel))
             else:
                 trio.lowlevel.reschedule(task)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from nngio._core.errors import NoMemory, check
-from nngio._core.library import NULL, before_closing, ffi, lib
+from nngio._core.library import NULL, before_exit, ffi, lib
 
 __all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending"]
 
@@ -87,23 +87,36 @@ def call(callback: Callable[[Any], object], argument: Any) -> None:
 
 def _exit_program(request: SystemExit) -> None:
     """Raise SystemExit in the main thread; end the process when that thread doesn't get to it."""
-    delivered = threading.Event()
 
-    class ExitFromCallback(SystemExit):
-        def __init__(self) -> None:
-            delivered.set()
-            super().__init__(request.code)
+    def leave() -> None:
+        if _program_runs():
+            _answered.set()
+            raise SystemExit(request.code)
 
-    ExitFromCallback.__name__ = ExitFromCallback.__qualname__ = "SystemExit"
-    main = threading.main_thread().ident
-    raised = main is not None and lib.nngio_raise_in_thread(main, ffi.cast("void *", id(ExitFromCallback)))
-    if raised and delivered.wait(GRACE_SECONDS):
-        _kept.append(ExitFromCallback)
+    _answered.clear()
+    if _stopping:
         return
-    _end_process(request.code)
+    lib.nngio_call_in_main_thread(ffi.cast("void *", id(leave)))
+    if not _answered.wait(GRACE_SECONDS):
+        _end_process(request.code)
 
 
-_kept: list[type] = []
+_answered = threading.Event()
+"""The program is about to exit, so no callback has to see to that."""
+
+
+def _program_runs() -> bool:
+    """Called in the main thread: whether what it runs is the program, and not what Python does at its end, where an exception
+    would only be complained of."""
+    frame = sys._getframe(2) if sys._getframe(1).f_back else None
+    if frame is None or not threading.main_thread().is_alive():
+        return False
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code is not _WAITS_FOR_THREADS
+
+
+_WAITS_FOR_THREADS = threading._shutdown.__code__  # type: ignore[attr-defined]  # the first thing that Python runs at its end
 
 
 def _end_process(code: object) -> NoReturn:
@@ -115,6 +128,7 @@ def _end_process(code: object) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+        lib.nngio_end()
     finally:
         os._exit(status & 0xFF)
 
@@ -123,9 +137,10 @@ def _stop() -> None:
     """At exit: no callback starts any more; the one that runs has a moment to end."""
     global _stopping
     _stopping = True
+    _answered.set()
     if _thread is not None and threading.current_thread() is not _thread:
         lib.nngio_queue_wake(_queue)
         _thread.join(0.2)
 
 
-before_closing.append(_stop)
+before_exit.append(_stop)

@@ -8,6 +8,14 @@ from nngio._core.library import FORKED, ffi, lib
 if TYPE_CHECKING:
     from nngio._message import Message
 
+__all__ = [
+    "CLASSES", "AddressInUse", "AddressInvalid", "AlreadyExists", "Ambiguous", "BadState", "BadType", "Busy", "Canceled",
+    "Closed", "ConnectionAborted", "ConnectionRefused", "ConnectionReset", "ConnectionShutdown", "CryptoError", "ForkedError",
+    "InternalError", "Interrupted", "InvalidArgument", "MessageTooLarge", "NNGError", "NoArgument", "NoEntry", "NoMemory",
+    "NotSupported", "OutOfFiles", "OutOfSpace", "PeerAuthError", "PermissionDenied", "ProtocolError", "ReadOnly", "TimedOut",
+    "TryAgain", "Unreachable", "WriteOnly", "check", "describe",
+]  # fmt: skip
+
 SYSTEM_ERROR = 0x10000000
 TRANSPORT_ERROR = 0x20000000
 

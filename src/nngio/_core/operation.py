@@ -20,12 +20,16 @@ from typing import Any
 from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import AGAIN, NULL, ffi, lib
 
-__all__ = ["KEEP_BYTES", "Operation", "local", "new_operation"]
+__all__ = ["KEEP_BYTES", "KEEP_BYTES_EACH", "LOOK", "PENDING", "Operation", "local", "new_operation"]
 
 PENDING: int = lib.NNGIO_PENDING
+LOOK: int = lib.NNGIO_LOOK
+"""A receive has to look first, with `adapter.reclaim`, for messages that loops hold, and is called again then."""
 SLICE_MS = 50
 KEEP_BYTES = 65536
 """A thread's operation holds the last message received until the next one, if it is no larger than this."""
+KEEP_BYTES_EACH = 4096
+"""The same for each of a loop's operations, of which there may be many."""
 
 Operation = Any
 """A `nngio_op *` that returns to C's pool when it is dropped."""

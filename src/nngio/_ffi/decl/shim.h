@@ -4,6 +4,7 @@
 #define NNGIO_FORKED ...
 #define NNGIO_BUSY ...
 #define NNGIO_PENDING ...
+#define NNGIO_LOOK ...
 
 #define NNGIO_TRY_SEND ...
 #define NNGIO_TRY_RECV ...
@@ -31,8 +32,9 @@ typedef struct nngio_queue nngio_queue;
 int nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
-void nngio_exit_begins(void);
-bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_end(void);
+void nngio_watch_exit(void);
+bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);
 
 nngio_box *nngio_box_new(void);
@@ -62,8 +64,12 @@ int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len
 int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 void nngio_abandon(nngio_op *op, nngio_box *box);
+void nngio_leave(nngio_op *op, nngio_box *box);
+void nngio_abandon_all(nngio_op **ops, int n);
+void nngio_lend(nngio_queue *q, nngio_op **ops, int n);
 void nngio_op_take(nngio_op *op, nngio_box *box);
 void nngio_op_drop(nngio_op *op);
+nngio_handle *nngio_op_waits_on(nngio_op *op);
 
 int nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
 int nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
@@ -83,5 +89,6 @@ void nngio_queue_free(nngio_queue *q);
 int nngio_queue_fd(nngio_queue *q);
 int nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
 int nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
+void nngio_queue_put_back(nngio_queue *q, nngio_op **ops, int n);
 int nngio_queue_wait(nngio_queue *q, int ms);
 void nngio_queue_wake(nngio_queue *q);

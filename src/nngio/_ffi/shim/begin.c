@@ -101,7 +101,6 @@ op_pending(nngio_op *op)
 static void
 op_withdraw(nngio_op *op)
 {
-	op_off_loop(op);
 	if (op->queue != NULL) {
 		queue_rele(op->queue);
 	}
@@ -216,31 +215,49 @@ nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 }
 
 // Receives a message into the operation: `body` and `len` tell what it holds, nngio_op_take fetches it.
+// NNGIO_LOOK is possible: see op_has_to_look.
 int
 nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 {
-	nng_msg *msg;
 	nng_aio *aio;
 	int      rv;
 
 	if ((rv = handle_enter(h)) != 0) {
 		return (refused(op, rv));
 	}
+	if (op_has_to_look(op, h)) {
+		handle_leave(h);
+		return (NNGIO_LOOK);
+	}
 	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
 		handle_leave(h);
 		return (rv);
 	}
-	if (handle_unpark(h, &msg)) {
-		op_keep(op, msg);
+	if (handle_unpark(h, op)) {
 		handle_leave(h);
 		return (0);
+	}
+	if ((h->flags & NNGIO_SEND_RESTARTS) != 0 && atomic_load(&h->left) != NULL) {
+		if (ms == 0) {
+			handle_leave(h);
+			return (NNG_ETIMEDOUT);
+		}
+		op_pending(op);
+		if (left_follow(op, h, ms)) {
+			if (op->queue != NULL) {
+				op_on_loop(op);
+			}
+			handle_leave(h);
+			return (NNGIO_PENDING);
+		}
+		op_withdraw(op);
 	}
 	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
 		op_start(op, aio, 0, NULL);
 		rv = inline_result(op, aio, NULL);
-		if (rv == 0 && (h->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
+		if (rv == 0 && ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0 || atomic_load(&h->parked_count) != 0)) {
 			pthread_mutex_lock(&h->lock);
-			handle_delivered(h, op);
+			op_keep(op, handle_delivered(h, op, op->msg));
 			pthread_mutex_unlock(&h->lock);
 		}
 		if (rv != NNG_ETIMEDOUT || ms == 0) {
@@ -253,15 +270,14 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		ms = 1; // since it has this function, NNG takes 0 for "until the survey ends"
 	}
 #endif
-	if (op->queue != NULL) {
-		op->on_loop = true;
-		atomic_fetch_add(&h->on_loops, 1);
-	}
 	op_pending(op);
 	if ((rv = op_receive(op, ms)) != 0) {
 		op_withdraw(op);
 		handle_leave(h);
 		return (rv);
+	}
+	if (op->queue != NULL) {
+		op_on_loop(op);
 	}
 	handle_leave(h);
 	return (NNGIO_PENDING);

@@ -11,6 +11,10 @@
 
 #include "internal.h"
 
+// The sockets that are open, for the exit; each is held.
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static nngio_handle   *open_first;
+
 static nngio_handle *
 handle_new(uint32_t flags, nngio_handle *parent)
 {
@@ -56,7 +60,7 @@ handle_enter(nngio_handle *h)
 		return (NNGIO_FORKED);
 	}
 	if (!handle_try_enter(h)) {
-		stay_if_exiting();
+		stay_if_ending();
 		return (NNG_ECLOSED);
 	}
 	return (0);
@@ -108,7 +112,48 @@ nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error)
 		return (NULL);
 	}
 	h->id = s.id;
+	handle_hold(h); // the list's
+	pthread_mutex_lock(&open_lock);
+	h->open_next = open_first;
+	if (open_first != NULL) {
+		open_first->open_prev = h;
+	}
+	open_first = h;
+	pthread_mutex_unlock(&open_lock);
 	return (h);
+}
+
+// Takes a socket that is being closed off the list.
+static void
+unlist_open(nngio_handle *h)
+{
+	pthread_mutex_lock(&open_lock);
+	*(h->open_prev != NULL ? &h->open_prev->open_next : &open_first) = h->open_next;
+	if (h->open_next != NULL) {
+		h->open_next->open_prev = h->open_prev;
+	}
+	pthread_mutex_unlock(&open_lock);
+	handle_rele(h);
+}
+
+// Closes all sockets that are open.  Called at exit, when nobody opens any more.
+void
+handles_close(void)
+{
+	nngio_handle *h;
+
+	for (;;) {
+		pthread_mutex_lock(&open_lock);
+		if ((h = open_first) != NULL) {
+			handle_hold(h);
+		}
+		pthread_mutex_unlock(&open_lock);
+		if (h == NULL) {
+			return;
+		}
+		nngio_handle_close(h);
+		handle_rele(h);
+	}
 }
 
 nngio_handle *
@@ -216,6 +261,7 @@ nngio_handle_close(nngio_handle *h)
 	if (!shut(h)) {
 		return (NNG_ECLOSED);
 	}
+	unlist_open(h);
 	for (;;) {
 		pthread_mutex_lock(&h->lock);
 		if ((c = h->contexts) != NULL) {
@@ -288,5 +334,5 @@ nngio_handle_parked(nngio_handle *h)
 uint32_t
 nngio_handle_on_loops(nngio_handle *h)
 {
-	return (atomic_load(&h->on_loops));
+	return ((uint32_t) (atomic_load(&h->on_loops) & STAMP_COUNT));
 }

@@ -42,11 +42,12 @@ struct nngio_handle {
 	uint32_t        flags;
 	nngio_handle   *parent;
 	nngio_handle   *sibling;  // in the parent's list of contexts, under the parent's lock
+	nngio_handle   *open_next, *open_prev; // of a socket: in the list of those that are open
 	nngio_handle   *contexts; // of a socket, under the lock
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
 	atomic_uint     parked_count;
-	atomic_uint     on_loops; // receives that an event loop is to resume
+	_Atomic uint64_t on_loops; // sum of the stamps of the queues that receives are to finish on
 	atomic_uint     sending;  // sends that NNG has, where only one may be, or no receive beside one
 	atomic_uint     turn;     // numbers the receives, and the sends that make replies stale
 	pthread_mutex_t gate;     // held while a send or receive begins, where no receive may be beside a send
@@ -55,6 +56,8 @@ struct nngio_handle {
 	parked         *parked_first, *parked_last;
 	nngio_op       *pending_first, *pending_last; // operations that NNG has
 	nngio_op       *dialing;                      // operations in nng_dialer_start
+	_Atomic(nngio_op *) left;                     // the receive that was interrupted: see left.c
+	nngio_op       *follower;                     // the one that waits behind it
 	retired        *retired_first, *retired_last;
 	unsigned        retired_count;
 };
@@ -76,14 +79,18 @@ struct nngio_op {
 	parked       *spare;     // so that parking never needs memory
 	bool          inlined;   // the pending send is on inline_aio
 	bool          on_loop;   // counted in the handle's on_loops
+	bool          moving;    // see queue_put_last
+	bool          looked;    // its caller has been told to look for messages with loops
 	bool          dropped;   // on its queue, and its owner is gone
 	bool          counted;   // in the handle's `sending`
+	bool          left;      // its caller was interrupted, and it goes on: see left.c; under the lock
+	bool          follows;   // a receive that has ended, and had waited behind one that was left
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock if listed
 	int           ms;        // the timeout as submitted
 	int           slept;     // the result of a sleep that goes on to its end
 	nng_time      begun;     // when it was submitted, if that has an end; when a dial began
-	uint32_t      turn;      // of a receive
+	uint32_t      turn;      // of a receive, or of the one that its message was parked by
 	uint32_t      dialer;
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
 	size_t        header_len;
@@ -98,7 +105,7 @@ struct nngio_op {
 
 // lifecycle.c
 extern atomic_int nngio_is_forked;
-void              stay_if_exiting(void);
+void              stay_if_ending(void);
 void              block_signals(void *old);
 void              restore_signals(const void *old);
 
@@ -109,18 +116,20 @@ void handle_leave(nngio_handle *h);
 void handle_hold(nngio_handle *h);
 void handle_rele(nngio_handle *h);
 void pause_briefly(int turn);
+void handles_close(void);
 
 // parked.c
 void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);
-bool handle_unpark(nngio_handle *h, nng_msg **msg);
+bool handle_unpark(nngio_handle *h, nngio_op *op);
 void handle_unpark_all(nngio_handle *h);
 void handle_restarts(nngio_handle *h);
-void handle_delivered(nngio_handle *h, nngio_op *op);
+nng_msg *handle_delivered(nngio_handle *h, nngio_op *op, nng_msg *msg);
 void wake_receiver(nngio_handle *h);
 
 // pending.c
 void pending_add(nngio_op *op);
-bool pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted);
+void pending_link(nngio_op *op);
+bool pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted);
 void pending_look_again(nngio_handle *h, nngio_op *op);
 void pending_end(nngio_handle *h);
 int  time_left(nngio_op *op);
@@ -128,6 +137,12 @@ int  explicit_ms(nngio_op *op, int ms);
 void retire_if_late(nngio_op *op, nng_aio **aio);
 void retired_free(nngio_handle *h);
 void retired_leave(nngio_handle *h);
+
+// left.c
+bool left_follow(nngio_op *op, nngio_handle *h, int ms);
+void left_give_up(nngio_handle *h, int result);
+void left_forget(nngio_handle *h, int result);
+void left_ends(nngio_op *op, int result);
 
 // job.c
 void dials_begin(nngio_handle *h, uint32_t dialer);
@@ -145,7 +160,10 @@ void op_set_header(nngio_op *op, nngio_handle *h, nng_msg *msg);
 void op_sent(nngio_op *op, nng_msg *msg);
 int  send_outcome(nngio_op *op, int rv, nng_msg **msg);
 void op_pending(nngio_op *op);
+void op_next_turn(nngio_op *op);
+void op_on_loop(nngio_op *op);
 void op_off_loop(nngio_op *op);
+bool op_has_to_look(nngio_op *op, nngio_handle *h);
 int  op_try_send(nngio_op *op, nng_aio *aio, nng_msg **msg);
 nng_aio *op_inline_aio(nngio_op *op);
 bool inline_done(nngio_op *op);
@@ -160,10 +178,14 @@ nng_msg *box_take(nngio_box *box);
 int      message_make_room(nng_msg **msg);
 
 // queue.c
+// A queue's stamp is one receive (the low bits count) and a random number (the high bits add up).
+#define STAMP_COUNT 0xFFFFFFu
 void queue_hold(nngio_queue *q);
 void queue_rele(nngio_queue *q);
 nng_aio *queue_inline_aio(nngio_queue *q);
+uint64_t queue_stamp(nngio_queue *q);
 void queue_push(nngio_queue *q, nngio_op *op);
+void queue_put_last(nngio_queue *q, nngio_op **ops, int n);
 
 // sleep.c: wait on a word until it changes
 void word_wake(atomic_uint *word);

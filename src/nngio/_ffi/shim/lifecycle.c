@@ -33,29 +33,30 @@ nngio_started(void)
 	return (atomic_load(&started) == 2);
 }
 
-static atomic_int exiting;
-static pthread_t  exiting_thread;
+// What closing the sockets may hold up the exit: a websocket waits for its peer.
+#define END_MS 500
 
-// Called by Python's atexit, on the thread that ends the interpreter.
-void
-nngio_exit_begins(void)
-{
-	exiting_thread = pthread_self();
-	atomic_store(&exiting, 1);
-}
+static atomic_bool ending;
+static atomic_uint ended;
 
-// Where a blocked call would return to a Python that is being taken apart, only to complain that its
-// socket was closed, the thread stays until the process is gone.
+// Where a blocked call would return to a Python that is no more, the thread stays until the process is gone.
 void
-stay_if_exiting(void)
+stay_if_ending(void)
 {
-	if (atomic_load_explicit(&exiting, memory_order_acquire) &&
-	    !pthread_equal(pthread_self(), exiting_thread)) {
-		for (;;) {
-			pause();
-		}
+	while (atomic_load_explicit(&ending, memory_order_acquire)) {
+		pause();
 	}
 }
+
+static void *
+end_thread(void *arg)
+{
+	handles_close();
+	atomic_store(&ended, 1);
+	word_wake(&ended);
+	return (arg);
+}
+
 
 // NNG's threads inherit the mask of the thread that makes them, and block nothing but SIGPIPE
 // themselves: one of them would take the signals that Python's main thread waits for.
@@ -103,4 +104,24 @@ nngio_init(void)
 	}
 	pthread_mutex_unlock(&start_lock);
 	return (rv);
+}
+
+// The end of the process, but for what C does: closes the sockets that are open, so that peers are told and
+// the files of UNIX sockets removed.  Called by Python when it has ended, or by the thread that ends the
+// process; nobody else has the GIL, or will.
+void
+nngio_end(void)
+{
+	pthread_t thread;
+	sigset_t  old;
+
+	if (nngio_forked() || !nngio_started() || atomic_exchange(&ending, true)) {
+		return;
+	}
+	block_signals(&old);
+	if (pthread_create(&thread, NULL, end_thread, NULL) == 0) {
+		pthread_detach(thread);
+		(void) word_wait(&ended, 0, END_MS);
+	}
+	restore_signals(&old);
 }

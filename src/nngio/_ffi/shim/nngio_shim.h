@@ -24,6 +24,7 @@
 #define NNGIO_FORKED (-2) // the handle belongs to the parent of this process
 #define NNGIO_BUSY (-3)   // the operation is still pending
 #define NNGIO_PENDING (-4) // NNG has the operation now: wait for it
+#define NNGIO_LOOK (-5)    // nothing has begun: let loops that stand still give back messages, then call again
 
 // What a protocol allows; set once, when a handle is made.
 enum nngio_flags {
@@ -61,10 +62,11 @@ enum nngio_kind {
 int  nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
-void nngio_exit_begins(void);
+void nngio_end(void);
 
 // python.c
-bool nngio_raise_in_thread(unsigned long thread, void *exception);
+void nngio_watch_exit(void);
+bool nngio_call_in_main_thread(void *function);
 void nngio_report_unraisable(void *exception, void *source);
 
 // message.c
@@ -90,6 +92,7 @@ nngio_op *nngio_op_new(int slice_ms);
 void      nngio_op_free(nngio_op *op);
 void      nngio_op_take(nngio_op *op, nngio_box *box);
 void      nngio_op_drop(nngio_op *op);
+nngio_handle *nngio_op_waits_on(nngio_op *op);
 
 // begin.c: try at once, else leave it to NNG; NNGIO_PENDING then
 int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
@@ -108,6 +111,11 @@ int  nngio_recv(nngio_op *op, nngio_handle *h, int ms);
 int  nngio_wait(nngio_op *op);
 int  nngio_cancel(nngio_op *op);
 void nngio_abandon(nngio_op *op, nngio_box *box);
+void nngio_abandon_all(nngio_op **ops, int n);
+void nngio_lend(nngio_queue *q, nngio_op **ops, int n);
+
+// left.c
+void nngio_leave(nngio_op *op, nngio_box *box);
 
 // submit.c: operations that finish on a queue, or by nngio_wait alone
 int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);
@@ -126,6 +134,7 @@ void         nngio_queue_free(nngio_queue *q);
 int          nngio_queue_fd(nngio_queue *q);
 int          nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
 int          nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
+void         nngio_queue_put_back(nngio_queue *q, nngio_op **ops, int n);
 int          nngio_queue_wait(nngio_queue *q, int ms);
 void         nngio_queue_wake(nngio_queue *q);
 

@@ -63,6 +63,7 @@ op_recycle(nngio_op *op)
 		op->queue = NULL;
 	}
 	op->dropped = false;
+	op->looked  = false;
 	atomic_store(&op->state, OP_IDLE);
 	pthread_mutex_lock(&pool_lock);
 	op->next = pool;
@@ -143,6 +144,13 @@ op_sent(nngio_op *op, nng_msg *msg)
 	}
 }
 
+// Numbers a receive that is about to begin.
+void
+op_next_turn(nngio_op *op)
+{
+	op->turn = atomic_fetch_add(&op->handle->turn, 1) + 1;
+}
+
 // Makes an idle operation ready for `h`; what it held from before is let go.  NNG_ENOMEM is possible.
 int
 op_begin(nngio_op *op, nngio_handle *h, int kind)
@@ -161,13 +169,15 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 		}
 	}
 	if (kind == NNGIO_RECV) {
-		op->turn = atomic_fetch_add(&h->turn, 1) + 1;
+		op_next_turn(op);
 	}
 	op->kind      = kind;
 	op->result    = 0;
 	op->aborted   = 0;
 	op->inlined   = false;
 	op->redeliver = false;
+	op->left      = false;
+	op->follows   = false;
 	return (0);
 }
 
@@ -290,7 +300,7 @@ finish_send(nngio_op *op)
 	int      aborted;
 
 	nng_aio_set_msg(op->aio, NULL);
-	pending_remove(op, &op->aio, false, &aborted);
+	pending_remove(op, &op->aio, NULL, &aborted);
 	rv = send_outcome(op, rv, &msg);
 	op_sent(op, msg);
 	op_complete(op, rv);
@@ -306,13 +316,23 @@ finish_recv(nngio_op *op)
 	bool          redeliver;
 
 	nng_aio_set_msg(op->aio, NULL);
-	redeliver = pending_remove(op, &op->aio, msg != NULL, &aborted);
+	redeliver = pending_remove(op, &op->aio, &msg, &aborted);
 
-	if (msg == NULL && (redeliver || (h->flags & NNGIO_SURVEYS) != 0) && handle_unpark(h, &msg)) {
-		result = 0;
+	if (op->left) {
+		if (msg != NULL) {
+			handle_park(h, op, msg);
+			result = 0;
+		}
+		left_ends(op, result);
+		op_complete(op, result);
+		return;
 	}
 	if (msg != NULL) {
 		op_keep(op, msg);
+		op_complete(op, 0);
+		return;
+	}
+	if ((redeliver || (h->flags & NNGIO_SURVEYS) != 0) && handle_unpark(h, op)) {
 		op_complete(op, 0);
 		return;
 	}
@@ -323,6 +343,7 @@ finish_recv(nngio_op *op)
 		if (handle_try_enter(h)) {
 			// The operation may be over, and with it its hold on the handle, before this is.
 			handle_hold(h);
+			op_next_turn(op); // NNG puts it behind the others now
 			pending_add(op);
 			op_start(op, op->aio, ms, NULL);
 			pending_look_again(h, op);
@@ -330,6 +351,9 @@ finish_recv(nngio_op *op)
 			handle_rele(h);
 			return;
 		}
+	}
+	if (op->follows) {
+		left_give_up(h, result);
 	}
 	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
 }
@@ -369,14 +393,42 @@ op_callback(void *arg)
 	}
 }
 
-// The loop's receive has been seen to, or given up.  Called by the loop's thread.
+// A loop is to see to this receive.  Called when NNG has it, by the loop's thread.
+void
+op_on_loop(nngio_op *op)
+{
+	op->on_loop = true;
+	atomic_fetch_add(&op->handle->on_loops, queue_stamp(op->queue));
+}
+
+// The loop has seen to the receive, or it is given up.  Called by the loop's thread, or for it.
 void
 op_off_loop(nngio_op *op)
 {
 	if (op->on_loop) {
 		op->on_loop = false;
-		atomic_fetch_sub(&op->handle->on_loops, 1);
+		atomic_fetch_sub(&op->handle->on_loops, queue_stamp(op->queue));
 	}
+}
+
+// Whether a receive on this handle that is about to begin has to wait until its caller has looked whether
+// loops that stand still hold messages for it: once, if any but its own loop has a receive there.
+bool
+op_has_to_look(nngio_op *op, nngio_handle *h)
+{
+	uint64_t on_loops = atomic_load(&h->on_loops);
+	uint64_t own      = op->queue != NULL ? (on_loops & STAMP_COUNT) * queue_stamp(op->queue) : 0;
+
+	op->looked = on_loops != own && !op->looked;
+	return (op->looked);
+}
+
+// The handle that a pending receive waits on, if loops have receives there too; else NULL.
+nngio_handle *
+nngio_op_waits_on(nngio_op *op)
+{
+	bool looks = op->kind == NNGIO_RECV && nngio_op_busy(op) && atomic_load(&op->handle->on_loops) != 0;
+	return (looks ? op->handle : NULL);
 }
 
 // Whether a loop's receive on this handle is still to be seen to.
@@ -408,6 +460,14 @@ nngio_op_free(nngio_op *op)
 
 	if (op == NULL || nngio_forked()) {
 		return;
+	}
+	if (op->left) {
+		// It goes on, for the handle's next receive.
+		unsigned waited = OP_WAITED;
+		if (atomic_compare_exchange_strong(&op->state, &waited, OP_ORPHAN) ||
+		    atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+			return;
+		}
 	}
 	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
 	    op->kind < NNGIO_DIAL) {

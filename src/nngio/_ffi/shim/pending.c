@@ -19,18 +19,25 @@
 
 #define RETIRED_MAX 32
 
+// Under the lock.
 void
-pending_add(nngio_op *op)
+pending_link(nngio_op *op)
 {
 	nngio_handle *h = op->handle;
 
-	pthread_mutex_lock(&h->lock);
 	op->pending_next = NULL;
 	op->pending_prev = h->pending_last;
 	*(h->pending_last != NULL ? &h->pending_last->pending_next : &h->pending_first) = op;
 	h->pending_last                                                                  = op;
 	atomic_store(&op->listed, h);
-	pthread_mutex_unlock(&h->lock);
+}
+
+void
+pending_add(nngio_op *op)
+{
+	pthread_mutex_lock(&op->handle->lock);
+	pending_link(op);
+	pthread_mutex_unlock(&op->handle->lock);
 }
 
 // If the operation's time was up, makes sure that `*aio`, which is one of the operation's two, is not used
@@ -85,11 +92,11 @@ retired_reap(retired *node)
 }
 
 // Takes an operation that was on `*aio` off the list, when NNG has finished it, and retires that aio if need
-// be; `delivered` is a receive that got a message.  Both at once: close frees the retired aios when the list
-// is empty.  Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the
+// be; `delivered` is the message of a receive, which may become another, or NULL.  Both at once: close frees
+// the retired aios when the list is empty.  Returns whether a receive was aborted for the sake of a parked message, and in `aborted` the
 // code that its owner has asked for, or 0.
 bool
-pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted)
+pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted)
 {
 	nngio_handle *h = op->handle;
 	nng_aio      *fresh;
@@ -102,14 +109,18 @@ pending_remove(nngio_op *op, nng_aio **aio, bool delivered, int *aborted)
 	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
 	    op->pending_next;
 	atomic_store(&op->listed, NULL);
+	op->follows   = h->follower == op;
+	if (op->follows) {
+		h->follower = NULL;
+	}
 	if (late != NULL) {
 		old = retire(h, late, aio, fresh);
 	}
 	redeliver     = op->redeliver;
 	op->redeliver = false;
 	*aborted      = op->aborted;
-	if (delivered) {
-		handle_delivered(h, op);
+	if (delivered != NULL && *delivered != NULL) {
+		*delivered = handle_delivered(h, op, *delivered);
 		if (redeliver) {
 			wake_receiver(h); // another, since this one does not need what is parked
 		}

@@ -13,6 +13,7 @@
 
 struct nngio_queue {
 	atomic_uint         refs;  // Python's, and one per operation that may still push
+	uint64_t            stamp; // see internal.h
 	_Atomic(nngio_op *) head;  // newest first
 	nngio_op           *ready; // oldest first; the draining thread's alone
 	int                 rfd, wfd;
@@ -32,6 +33,8 @@ nngio_queue_new(void)
 		free(q);
 		return (NULL);
 	}
+	q->stamp = ((uint64_t) nng_random() << 32 | nng_random()) & ~(uint64_t) STAMP_COUNT;
+	q->stamp++;
 #ifdef __linux__
 	q->rfd = q->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->rfd < 0) {
@@ -66,6 +69,12 @@ nng_aio *
 queue_inline_aio(nngio_queue *q)
 {
 	return (q->inline_aio);
+}
+
+uint64_t
+queue_stamp(nngio_queue *q)
+{
+	return (q->stamp);
 }
 
 static void
@@ -134,25 +143,49 @@ queue_push(nngio_queue *q, nngio_op *op)
 	queue_rele(q);
 }
 
-// Makes sure that `ready` has what there is, oldest first.  The descriptor is cleared before the list is
-// taken, so that a push in between makes it readable again.
-static void
-fill(nngio_queue *q)
+// Whether NNG served the one receive before the other, on the same handle.
+static bool
+was_served_before(const nngio_op *one, const nngio_op *other)
 {
-	uint64_t  buf[8];
-	nngio_op *op;
+	return (one->handle == other->handle && one->kind == NNGIO_RECV && other->kind == NNGIO_RECV &&
+	    one->msg != NULL && other->msg != NULL && (int32_t) (one->turn - other->turn) < 0);
+}
 
-	if (q->ready != NULL) {
-		return;
-	}
+// Adds what has been pushed to `ready`, oldest first; where NNG's threads have overtaken one another with the
+// messages of one handle, they are put in order.  The descriptor is cleared before the list is taken, so that
+// a push in between makes it readable again.
+static void
+collect(nngio_queue *q)
+{
+	uint64_t   buf[8];
+	nngio_op **last = &q->ready;
+	nngio_op  *op, *oldest = NULL;
+
 	while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf)) {
 	}
 	op = atomic_exchange(&q->head, NULL);
 	while (op != NULL) {
-		nngio_op *next = op->next;
-		op->next       = q->ready;
-		q->ready       = op;
-		op             = next;
+		nngio_op  *next = op->next;
+		nngio_op **link = &oldest;
+		while (*link != NULL && was_served_before(*link, op)) {
+			link = &(*link)->next;
+		}
+		op->next = *link;
+		*link    = op;
+		op       = next;
+	}
+	while (*last != NULL) {
+		last = &(*last)->next;
+	}
+	*last = oldest;
+}
+
+// Makes sure that `ready` has something, if there is anything.
+static void
+fill(nngio_queue *q)
+{
+	if (q->ready == NULL) {
+		collect(q);
 	}
 }
 
@@ -189,6 +222,58 @@ nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
 		nngio_queue_wake(q);
 	}
 	return (n);
+}
+
+// Takes back operations that were handed out last by nngio_queue_settle and not looked at: they are the next
+// to be handed out.  Called by the draining thread.
+void
+nngio_queue_put_back(nngio_queue *q, nngio_op **ops, int n)
+{
+	while (n-- > 0) {
+		nngio_op *op = ops[n];
+		atomic_store(&op->state, OP_QUEUED);
+		if (op->kind == NNGIO_RECV) {
+			op_on_loop(op);
+		}
+		op->next = q->ready;
+		q->ready = op;
+	}
+	nngio_queue_wake(q);
+}
+
+// Moves operations that are on the queue, or will be in the next moment, to its end, in the order given.
+// Called for the draining thread, by whoever keeps that from draining.
+void
+queue_put_last(nngio_queue *q, nngio_op **ops, int n)
+{
+	nngio_op **link;
+	int        found = 0;
+
+	for (int i = 0; i < n; i++) {
+		ops[i]->moving = true;
+	}
+	for (int turn = 0;; turn++) {
+		collect(q);
+		for (link = &q->ready; *link != NULL;) {
+			if ((*link)->moving) {
+				(*link)->moving = false;
+				*link           = (*link)->next;
+				found++;
+			} else {
+				link = &(*link)->next;
+			}
+		}
+		if (found == n) {
+			break;
+		}
+		pause_briefly(turn);
+	}
+	for (int i = 0; i < n; i++) {
+		*link = ops[i];
+		link  = &ops[i]->next;
+	}
+	*link = NULL;
+	nngio_queue_wake(q);
 }
 
 // Returns 1 when there is something to drain or a wake came, else 0.

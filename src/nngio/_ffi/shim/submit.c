@@ -80,15 +80,17 @@ nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 	return (0);
 }
 
-// Receives, nng_ctx_recv or nng_recv_aio; nngio_op_take fetches the message.
+// Receives, nng_ctx_recv or nng_recv_aio; nngio_op_take fetches the message.  NNGIO_LOOK is possible.
 int
 nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 {
-	nng_msg *msg;
-	int      rv;
+	int rv;
 
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
+	}
+	if (!nngio_op_busy(op) && op_has_to_look(op, h)) {
+		return (NNGIO_LOOK);
 	}
 	if (!claim(op)) {
 		return (NNGIO_BUSY);
@@ -100,12 +102,11 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 	}
 	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
 		op_complete(op, rv);
-	} else if (handle_unpark(h, &msg)) {
-		op_keep(op, msg);
+	} else if (handle_unpark(h, op)) {
 		op_complete(op, 0);
 	} else {
 		atomic_store(&op->state, OP_PENDING);
-		if ((rv = op_receive(op, ms)) != 0) {
+		if (!left_follow(op, h, ms) && (rv = op_receive(op, ms)) != 0) {
 			op_complete(op, rv);
 		}
 	}

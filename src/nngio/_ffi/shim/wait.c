@@ -1,6 +1,7 @@
 // Waiting for an operation: until the result is there, or a signal comes.
 
 #include <sched.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "internal.h"
@@ -15,7 +16,7 @@ inline_finish(nngio_op *op)
 
 	op->result = inline_result(op, op->inline_aio, &left);
 	if (atomic_load(&op->listed) != NULL) {
-		pending_remove(op, &op->inline_aio, false, &aborted);
+		pending_remove(op, &op->inline_aio, NULL, &aborted);
 	} else {
 		retire_if_late(op, &op->inline_aio); // it may have taken its time even when it was done on return
 	}
@@ -42,14 +43,14 @@ inline_wait(nngio_op *op)
 		}
 	}
 	inline_finish(op);
-	stay_if_exiting();
+	stay_if_ending();
 	return (op->result);
 }
 
 // Returns the result, or NNGIO_AGAIN when a signal came or the operation's slice of time is over: the
 // caller lets Python run its signal handlers, and calls again.
-static int
-wait_for(nngio_op *op, int look_ms)
+int
+nngio_wait(nngio_op *op)
 {
 	if (op->inlined) {
 		return (inline_wait(op));
@@ -64,7 +65,7 @@ wait_for(nngio_op *op, int look_ms)
 			continue;
 		}
 		if (s != OP_WAITED) {
-			stay_if_exiting();
+			stay_if_ending();
 			return (op->result);
 		}
 		if (nngio_forked()) {
@@ -72,23 +73,17 @@ wait_for(nngio_op *op, int look_ms)
 		}
 		if (op->kind == NNGIO_RECV && atomic_load(&op->handle->on_loops) != 0) {
 			// A loop that does not run may hold what this waits for: let Python look, now and then.
-			if (word_wait(&op->state, OP_WAITED, look_ms)) {
+			if (word_wait(&op->state, OP_WAITED, LOOK_MS)) {
 				continue;
 			}
-			stay_if_exiting();
+			stay_if_ending();
 			return (NNGIO_AGAIN);
 		}
 		if (!word_wait(&op->state, OP_WAITED, op->slice_ms)) {
-			stay_if_exiting();
+			stay_if_ending();
 			return (NNGIO_AGAIN);
 		}
 	}
-}
-
-int
-nngio_wait(nngio_op *op)
-{
-	return (wait_for(op, LOOK_MS));
 }
 
 int
@@ -109,7 +104,7 @@ int
 nngio_recv(nngio_op *op, nngio_handle *h, int ms)
 {
 	int rv = nngio_begin_recv(op, h, ms);
-	return (rv == NNGIO_PENDING ? wait_for(op, 0) : rv);
+	return (rv == NNGIO_PENDING ? nngio_wait(op) : rv);
 }
 
 // Cancels a pending operation and waits until NNG has let go of it, which takes no longer than a thread
@@ -142,6 +137,10 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 	if (nngio_forked()) {
 		return;
 	}
+	op->looked = false;
+	if (op->kind == NNGIO_NONE) {
+		return; // it is over, though its loop may still have to see to it
+	}
 	if (nngio_op_busy(op)) {
 		nngio_cancel(op);
 	}
@@ -159,4 +158,81 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 	}
 	nngio_op_drop(op);
 	op->kind = NNGIO_NONE;
+}
+
+static int
+compare_turns(const void *one, const void *two)
+{
+	const nngio_op *a = *(nngio_op *const *) one;
+	const nngio_op *b = *(nngio_op *const *) two;
+
+	if (a->handle != b->handle) {
+		return (a->handle < b->handle ? -1 : 1);
+	}
+	return ((int32_t) (a->turn - b->turn));
+}
+
+static void
+forbid_redelivery(nngio_op *op)
+{
+	if (op->kind == NNGIO_RECV && nngio_op_busy(op)) {
+		pthread_mutex_lock(&op->handle->lock);
+		if (op->aborted == 0) {
+			op->aborted = NNG_ECANCELED;
+		}
+		pthread_mutex_unlock(&op->handle->lock);
+	}
+}
+
+// Abandons operations of one thread's together, and sorts them as they were begun.  What they had been given
+// is parked before NNG is told to let go of those that wait: else NNG would give the next message to a receive
+// of somebody else's, who has a right to these first.  And none of them is given what another gives back.
+void
+nngio_abandon_all(nngio_op **ops, int n)
+{
+	int done = 0;
+
+	if (nngio_forked()) {
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		forbid_redelivery(ops[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		if (atomic_load(&ops[i]->state) == OP_QUEUED) {
+			nngio_op *op = ops[i];
+			ops[i]       = ops[done];
+			ops[done++]  = op;
+		}
+	}
+	qsort(ops, (size_t) done, sizeof(*ops), compare_turns);
+	for (int i = 0; i < done; i++) {
+		nngio_abandon(ops[i], NULL);
+	}
+	for (int i = done; i < n; i++) {
+		if (ops[i]->kind == NNGIO_SEND || ops[i]->kind == NNGIO_RECV) {
+			nngio_op_abort(ops[i], NNG_ECANCELED); // all before the first is waited for
+		}
+	}
+	for (int i = done; i < n; i++) {
+		if (nngio_op_busy(ops[i]) && ops[i]->kind != NNGIO_NONE) {
+			nngio_cancel(ops[i]);
+		}
+	}
+	qsort(ops + done, (size_t) (n - done), sizeof(*ops), compare_turns);
+	for (int i = done; i < n; i++) {
+		nngio_abandon(ops[i], NULL);
+	}
+}
+
+// The same for receives of a loop that stands still.  They come out of its queue in the order in which they
+// were begun, for the loop to begin them anew.  Called by a thread that keeps the loop's from draining.
+void
+nngio_lend(nngio_queue *q, nngio_op **ops, int n)
+{
+	if (n != 0 && !nngio_forked()) {
+		nngio_abandon_all(ops, n);
+		qsort(ops, (size_t) n, sizeof(*ops), compare_turns);
+		queue_put_last(q, ops, n);
+	}
 }

@@ -1,6 +1,8 @@
-"""What the awaitable verbs need of an event loop: the contract, and the half of it that all loops share.
+"""Adapters: how an operation that NNG has finished resumes the task that waits for it, on any event loop.
 
-An adapter for another loop is a subclass that
+One `Adapter` for each running loop, made at the first awaitable call (see `loops.py`) and ended with the loop. It has a
+completion queue in C and watches the queue's descriptor; when that is readable, `drain` takes a batch of finished operations
+and resumes their tasks. Here is what all loops share, and the contract for the rest. An adapter for a loop is a subclass that
 
 - makes the loop call `drain()`, on the loop's thread, whenever the descriptor `self.fd` is readable, for as long as the
   loop lives, and `close()` when it ends;
@@ -19,11 +21,12 @@ Fairness. A call that finishes at once doesn't give way to other tasks, so each 
 rest of the loop either.
 
 Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are
-given. So a receive elsewhere that finds nothing lets such loops `lend`: their receives on that socket are abandoned, and
-begun anew when the loop runs again.
+given. So a receive elsewhere on such a socket first lets such loops `lend` (C asks for it: LOOK): their receives on that
+socket are abandoned, what they had been given is received before anything else, and they are begun anew, in the same order,
+when the loop runs again. What a turn had no time to resume goes back on the queue, where it can be lent as well.
 
-An adapter and its operations belong to their loop's thread. Only `abandon`, and with it `give`, may be called elsewhere: by
-the garbage collector, when it closes a coroutine whose loop is gone.
+An adapter and its operations belong to their loop's thread. Only `lend`, and `abandon`, may be called elsewhere: the latter by
+the garbage collector, when it closes a coroutine whose loop is gone. It may do so at any moment, hence the reentrant lock.
 """
 
 import threading
@@ -35,11 +38,11 @@ from typing import Any, ClassVar
 
 from nngio._core.errors import ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
-from nngio._core.operation import new_operation
+from nngio._core.operation import LOOK, PENDING, new_operation
 
-__all__ = ["BATCH", "Adapter", "AsyncOperation", "adapters", "reclaim"]
+__all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "adapters", "reclaim"]
 
-PENDING: int = lib.NNGIO_PENDING
+CANCELED: int = lib.NNG_ECANCELED
 BATCH = 32  # half of what may pass between two turns of another task, because trio may let one run twice before another
 BUDGET = BATCH - 1  # calls of a turn, after its first
 NEVER = float("inf")
@@ -64,7 +67,12 @@ class AsyncOperation(ABC):
         """Wait until the operation is ready. Raises what the loop raises to cancel the task."""
 
 
-adapters: "weakref.WeakSet[Adapter]" = weakref.WeakSet()
+adapters: "dict[weakref.ref[Adapter], None]" = {}
+"""All that there are. Copying a dict is one step for other threads, which a WeakSet's iteration isn't."""
+
+
+def _forget(reference: "weakref.ref[Any]") -> None:
+    del adapters[reference]
 
 
 class Adapter(ABC):
@@ -82,8 +90,9 @@ class Adapter(ABC):
         self.idle: dict[AsyncOperation, None] = {}  # an ordered set: the last to come back is the first to be taken
         self.budget = BUDGET
         self.turn_ends = NEVER
-        self._lock = threading.Lock()  # between the loop's thread and one that lends
-        adapters.add(self)
+        self._lock = threading.RLock()  # between the loop's thread and one that lends
+        reference: weakref.ref[Adapter] = weakref.ref(self, _forget)
+        adapters[reference] = None
         self._tags = ffi.new(f"uint32_t[{BATCH}]")
 
     # Called by verbs.
@@ -118,8 +127,12 @@ class Adapter(ABC):
         """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that."""
         with self._lock:
             if not operation.lent:
-                lib.nngio_op_abort(operation.c, lib.NNG_ECANCELED)
+                lib.nngio_op_abort(operation.c, CANCELED)
             operation.lent = False
+
+    def expire(self, operation: AsyncOperation) -> None:
+        """The same when its time is up: the result is TimedOut, or what came before that."""
+        lib.nngio_op_abort(operation.c, lib.NNG_ETIMEDOUT)
 
     def over_budget(self) -> bool:
         """Count a call; True when the task has had its turn, and has to `pause` first."""
@@ -128,6 +141,11 @@ class Adapter(ABC):
             self.turn_ends = monotonic() + self.turn_seconds
             return False
         return budget < 0 or monotonic() > self.turn_ends
+
+    def look(self, handle: Any) -> None:
+        """For a receive that is told to LOOK. The time that it takes is not the task's: it would lose its place to others."""
+        reclaim(handle)
+        self.turn_ends = monotonic() + self.turn_seconds
 
     def new_turn(self) -> None:
         """The loop has been round."""
@@ -139,26 +157,38 @@ class Adapter(ABC):
     def drain(self) -> None:
         """Take a batch of finished operations from the queue, and resume their tasks."""
         self.new_turn()
-        finished: list[AsyncOperation] = []
         with self._lock:
             count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
-            tags: list[int] = ffi.unpack(self._tags, count)
-            for tag in tags:
-                operation = self.operations[tag]
-                if operation.stale:
-                    operation.stale = False
-                    self.idle[operation] = None
-                elif operation.lent and self._begin_anew(operation) == PENDING:
-                    continue
-                else:
-                    operation.ready = True
-                    finished.append(operation)
+        finished: list[AsyncOperation] = []
+        tags: list[int] = ffi.unpack(self._tags, count)
+        for tag in tags:
+            operation = self.operations[tag]
+            if operation.stale:
+                operation.stale = False
+                self.idle[operation] = None
+            elif operation.lent and self._begin_anew(operation) == PENDING:
+                continue
+            else:
+                operation.ready = True
+                finished.append(operation)
         if finished:
             self.resume(finished)
 
+    def put_back(self, operations: list[AsyncOperation]) -> None:
+        """Leave operations that `resume` was given, and did not come to, for the next turn."""
+        waiting = [operation for operation in operations if operation.ready]
+        for operation in waiting:
+            operation.ready = False
+        if waiting:
+            lib.nngio_queue_put_back(self.queue, [operation.c for operation in waiting], len(waiting))
+
     def _begin_anew(self, operation: AsyncOperation) -> int:
         operation.lent = False
-        code: int = lib.nngio_begin_recv(operation.c, operation.handle, operation.ms)
+        code: int = LOOK
+        while code == LOOK:
+            code = lib.nngio_begin_recv(operation.c, operation.handle, operation.ms)
+            if code == LOOK:
+                reclaim(operation.handle)
         operation.c.result = code
         return code
 
@@ -167,18 +197,19 @@ class Adapter(ABC):
         with self._lock:
             if self.running():
                 return
-            for operation in self.operations:
-                if lib.nngio_op_receives_on(operation.c, handle):
-                    lib.nngio_abandon(operation.c, NULL)
-                    operation.lent = not operation.stale
+            lent = [operation for operation in self.operations if lib.nngio_op_receives_on(operation.c, handle)]
+            if lent:
+                lib.nngio_lend(self.queue, [operation.c for operation in lent], len(lent))
+            for operation in lent:
+                operation.lent = True
 
     def close(self) -> None:
         """The loop ends: cancel what is pending, and keep what had arrived for others."""
-        for operation in self.operations:
-            lib.nngio_abandon(operation.c, NULL)
-        self.operations = []
-        self.idle = {}
-        self.queue = None
+        with self._lock:
+            operations, self.operations = self.operations, []
+            lib.nngio_abandon_all([operation.c for operation in operations], len(operations))
+            self.idle = {}
+            self.queue = None
 
     # What a loop has to bring.
 
@@ -211,6 +242,8 @@ class Adapter(ABC):
 
 
 def reclaim(handle: Any) -> None:
-    """For a receive that found nothing: let loops that stand still give back what they hold of this handle's messages."""
-    for adapter in list(adapters):
-        adapter.lend(handle)
+    """For a receive that is told to LOOK: let loops that stand still give back what they hold of this handle's messages."""
+    for reference in list(adapters):
+        adapter = reference()
+        if adapter is not None:
+            adapter.lend(handle)

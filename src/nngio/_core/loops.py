@@ -1,0 +1,67 @@
+"""Which event loop runs: finding the adapter of the loop that runs the caller.
+
+asyncio and trio are looked at only if the program has imported them, and the adapter for a loop is loaded when that loop is
+found running. This is the one place that knows which loops there are.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nngio._core.adapter import Adapter
+
+__all__ = ["current", "running_asyncio"]
+
+
+def current() -> "Adapter":
+    """The adapter of the event loop that runs the calling task. RuntimeError outside of one."""
+    if "trio" in sys.modules and _in_trio():
+        return _current_of_trio()
+    loop = running_asyncio()
+    if loop is None:
+        raise RuntimeError("no event loop is running here: an awaitable call needs asyncio or trio; `recv`, `send` do without")
+    try:
+        adapter: Adapter = loop._nngio  # set by the adapter when it is made
+    except AttributeError:
+        from nngio._adapters._asyncio import AsyncioAdapter
+
+        return AsyncioAdapter(loop)
+    return adapter
+
+
+def _first_look() -> Any:
+    """Before the program has imported asyncio there is no loop; asyncio's own function is called from then on."""
+    global running_asyncio
+    if "asyncio" not in sys.modules:
+        return None
+    from asyncio import _get_running_loop  # pyright: ignore[reportPrivateUsage]  # get_running_loop raises, which is slow
+
+    running_asyncio = _get_running_loop
+    return running_asyncio()
+
+
+running_asyncio: Callable[[], Any] = _first_look
+"""The loop of asyncio's that runs in this thread, or None. To be called as an attribute of this module: it changes."""
+
+
+def _first_trio() -> "Adapter":
+    global _current_of_trio
+    from nngio._adapters._trio import current
+
+    _current_of_trio = current
+    return _current_of_trio()
+
+
+_current_of_trio: "Callable[[], Adapter]" = _first_trio
+_sniffio: Any = None
+
+
+def _in_trio() -> bool:
+    """Whether a task of trio's is running in this thread, which in its guest mode may be inside asyncio."""
+    global _sniffio
+    if _sniffio is None:
+        from sniffio import thread_local
+
+        _sniffio = thread_local
+    return bool(_sniffio.name == "trio")
