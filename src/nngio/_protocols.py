@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nngio._channel import Receiver, Sender
 from nngio._context import Context
+from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import BadState, ForkedError, TimedOut, check
-from nngio._core import library
 from nngio._core.library import lib
 from nngio._message import Message, as_bytes_like
 from nngio._options import BoolOption, DurationOption, HasOptions, IntOption
