@@ -5,6 +5,7 @@
 NNGIO_SANITIZE and the other variables of nng_src/README.md hold here too.
 """
 
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def build_all(folder: Path) -> list[Path]:
     trees = build_ffi.prepare()
     nng = build_ffi.vendored_nng(*trees, options, build_ffi.BUILD) if trees else build_ffi.system_nng()
     features = build_ffi.BUILD / f"c-tests-{hashlib.sha256((nng.digest + options.sanitize).encode()).hexdigest()[:12]}"
-    with build_ffi.locked(build_ffi.BUILD / "lock"):
+    with build_ffi.locked(build_ffi.BUILD / "lock"), contextlib.redirect_stdout(sys.stderr):
         build_ffi.write_module_source(nng, options, features)
     folder.mkdir(parents=True, exist_ok=True)
     flags = ["-std=gnu11", "-g", "-O1", "-UNDEBUG", "-Wall", "-Wno-deprecated-declarations"]
