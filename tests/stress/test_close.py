@@ -4,6 +4,7 @@ Threads are started once for each kind; in each round they all get the same new 
 their last call ended. The closing thread closes it as soon as any of them has begun, some microseconds later in each round.
 """
 
+import contextlib
 import itertools
 import random
 import threading
@@ -102,10 +103,8 @@ class Crowd:
             self.begun.release()
             try:
                 while True:
-                    try:
+                    with contextlib.suppress(*GO_ON):
                         verb(channel)
-                    except GO_ON:
-                        pass
             except BaseException as error:
                 self.ended.put(error)
             del channel
