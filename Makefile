@@ -1,12 +1,14 @@
 # What is done to nngio, one verb each; every verb sets up what it needs first. `make` alone lists them.
 #
 #   PYTHON=python3.12     the interpreter that .venv is made with (3.11 or later)
+#   RACES="exit close"    which files of tests/stress `make stress` runs; all of them unless set
 #   ARGS="-k retry -x"    more arguments for pytest (test, test-wheel, test-sid, sanitize), or for what run and bench start
 #
 # What is up to date is told by stamps in .venv/stamps. The variables of nng_src/README.md work here too.
 
 PYTHON ?= python3
 ARGS   ?=
+RACES  ?=
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -45,7 +47,7 @@ test: $(STAMPS)/installed $(STAMPS)/test ## run the whole suite
 
 stress: $(STAMPS)/installed $(STAMPS)/test ## run the long races, by the thousand, that are too long for `make test`
 	@PYTHON=$(BIN)/python tools/packages.sh test
-	$(BIN)/python -m pytest tests/stress $(ARGS)
+	$(BIN)/python -m pytest $(or $(RACES:%=tests/stress/test_%.py),tests/stress) $(ARGS)
 
 test-sid: ## run it in Debian sid: system NNG 1.12, Python 3.14 (root only, five minutes the first time)
 	@tools/sid.sh $(ARGS)
