@@ -1,6 +1,7 @@
 """Dialers, listeners, URLs, addresses and pipes: how sockets find each other, and what they say when they don't."""
 
 import pickle
+import random
 import socket
 import threading
 import time
@@ -482,6 +483,30 @@ def test_a_stranger_who_hangs_up_does_not_stop_a_listener(transport: str, greeti
                 stranger.sendall(greeting)
         peer.dial(listener.url, timeout=10)
         exchange(peer, pair)
+
+
+HANDSHAKES = {
+    "tcp": b"\0SP\0\0\x10\0\0",
+    "ws": b"GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: pair.sp.nanomsg.org\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("transport", HANDSHAKES)
+def test_a_socket_that_closes_while_peers_shake_hands_comes_to_its_end(transport: str) -> None:
+    """At whatever moment of the handshake, five hundred times."""
+    delays = random.Random(transport)
+    for _ in range(500):
+        pair = nngio.Pair0(listen=f"{transport}://127.0.0.1:0" + ("/x" if transport == "ws" else ""))
+        peers = [socket.create_connection(("127.0.0.1", pair.listeners[0].port)) for _ in range(3)]
+        for peer in peers:
+            peer.sendall(HANDSHAKES[transport])
+        end = time.perf_counter() + delays.uniform(0, 0.0005)
+        while time.perf_counter() < end:
+            pass
+        pair.close()
+        for peer in peers:
+            peer.close()
 
 
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
