@@ -243,7 +243,8 @@ def test_a_thousand_runs_over_one_socket_leave_nothing(pair: Pair, library: str)
     for number in range(1000):
         run(*pair, number)
     assert Census() == before
-    assert resident_bytes() - bytes_before < 1000 * 512
+    if not os.environ.get("NNGIO_SANITIZED"):  # AddressSanitizer keeps what is freed, and tells of what isn't
+        assert resident_bytes() - bytes_before < 1000 * 512
 
 
 def test_runs_in_many_threads_leave_nothing(pair: Pair) -> None:

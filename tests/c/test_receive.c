@@ -270,7 +270,7 @@ a_loop_that_stands_still_lends_its_receives_in_order(void)
 	}
 	EQUAL(tags[0], 0);
 	nngio_queue_put_back(queue, ops, 1); // it came to be resumed, but the loop stopped before that
-	while (ops[1]->len == 0) {
+	while (atomic_load(&ops[1]->state) != OP_QUEUED) {
 		sleep_us(100);
 	}
 	EQUAL(nngio_handle_on_loops(receiver), 5);
