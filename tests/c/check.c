@@ -180,6 +180,13 @@ try_number(nngio_op *op, nngio_handle *h, uint32_t number, int ms)
 	return (rv == NNGIO_AGAIN ? wait_for(op) : rv);
 }
 
+int
+try_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
+{
+	int rv = nngio_send_box(op, h, box, ms);
+	return (rv == NNGIO_AGAIN ? wait_for(op) : rv);
+}
+
 void
 send_number(nngio_op *op, nngio_handle *h, uint32_t number)
 {

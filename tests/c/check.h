@@ -75,6 +75,7 @@ void          connect_both(nngio_handle *listener, nngio_handle *dialer); // unt
 nngio_op *new_op(void);
 void      send_number(nngio_op *op, nngio_handle *h, uint32_t number);          // must succeed
 int       try_number(nngio_op *op, nngio_handle *h, uint32_t number, int ms);   // result
+int       try_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);            // result
 int       get_number(nngio_op *op, nngio_handle *h, uint32_t *number, int ms);  // result
 uint32_t  number_of(nngio_op *op);
 int       wait_for(nngio_op *op); // nngio_wait, over all its interruptions

@@ -32,9 +32,9 @@ a_message_that_is_not_sent_is_back_in_its_box_with_its_header(void)
 
 	left = open_socket(nng_pair1_open, PAIR_FLAGS);
 	box  = full_box(7);
-	EQUAL(nngio_send_box(op, left, box, 0), NNG_ETIMEDOUT);
+	EQUAL(try_box(op, left, box, 0), NNG_ETIMEDOUT);
 	check_box(box, 7);
-	EQUAL(nngio_send_box(op, left, box, 2), NNG_ETIMEDOUT);
+	EQUAL(try_box(op, left, box, 2), NNG_ETIMEDOUT);
 	check_box(box, 7);
 	EQUAL(nngio_submit_send(op, left, box, -1), 0);
 	CHECK(box->msg == NULL);
@@ -46,7 +46,7 @@ a_message_that_is_not_sent_is_back_in_its_box_with_its_header(void)
 	nngio_handle_close(left);
 	EQUAL(wait_for(op), NNG_ECLOSED);
 	check_box(box, 7);
-	EQUAL(nngio_send_box(op, left, box, -1), NNG_ECLOSED);
+	EQUAL(try_box(op, left, box, -1), NNG_ECLOSED);
 	check_box(box, 7);
 	nngio_handle_free(left);
 	nngio_op_free(op);
@@ -60,7 +60,7 @@ send_the_box(void *argument)
 	int       rv;
 
 	meet(&met, 2);
-	rv = nngio_send_box(op, left, box, 1000);
+	rv = try_box(op, left, box, 1000);
 	if (rv == 0) {
 		atomic_fetch_add(&sent, 1);
 	} else {
@@ -136,7 +136,7 @@ a_long_header_is_sent_to_an_inproc_peer(void)
 		EQUAL(nng_msg_header_append(box->msg, header, len), 0);
 		int rv;
 		for (int i = 0; i < 100; i++) { // until the listener has its pipe
-			EQUAL(nngio_send_box(op, left, box, 1000), 0);
+			EQUAL(try_box(op, left, box, 1000), 0);
 			if ((rv = nngio_recv(op, right, 50)) == 0) {
 				break;
 			}

@@ -237,20 +237,27 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		handle_leave(h);
 		return (0);
 	}
-	if ((h->flags & NNGIO_SEND_RESTARTS) != 0 && atomic_load(&h->left) != NULL) {
-		if (ms == 0) {
-			handle_leave(h);
-			return (NNG_ETIMEDOUT);
-		}
-		op_pending(op);
-		if (left_follow(op, h, ms)) {
-			if (op->queue != NULL) {
-				op_on_loop(op);
+	if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
+		if (atomic_load(&h->left) != NULL) {
+			if (ms == 0) {
+				handle_leave(h);
+				return (NNG_ETIMEDOUT);
 			}
-			handle_leave(h);
-			return (NNGIO_PENDING);
+			op_pending(op);
+			if (left_follow(op, h, ms)) {
+				if (op->queue != NULL) {
+					op_on_loop(op);
+				}
+				handle_leave(h);
+				return (NNGIO_PENDING);
+			}
+			op_withdraw(op);
 		}
-		op_withdraw(op);
+		// One that was left parks its message before it is gone: it may have done both since the look above.
+		if (handle_unpark(h, op)) {
+			handle_leave(h);
+			return (0);
+		}
 	}
 	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
 		op_start(op, aio, 0, NULL);

@@ -84,7 +84,7 @@ struct nngio_op {
 	bool          dropped;   // on its queue, and its owner is gone
 	bool          counted;   // in the handle's `sending`
 	bool          left;      // its caller was interrupted, and it goes on: see left.c; under the lock
-	bool          follows;   // a receive that has ended, and had waited behind one that was left
+	nngio_op     *leader;    // of a receive that has ended: the one it waited behind, if that has not
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock if listed
 	int           ms;        // the timeout as submitted
@@ -123,6 +123,7 @@ void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);
 bool handle_unpark(nngio_handle *h, nngio_op *op);
 void handle_unpark_all(nngio_handle *h);
 void handle_restarts(nngio_handle *h);
+bool handle_restarted(nngio_handle *h, nngio_op *op);
 nng_msg *handle_delivered(nngio_handle *h, nngio_op *op, nng_msg *msg);
 void wake_receiver(nngio_handle *h);
 
@@ -140,7 +141,7 @@ void retired_leave(nngio_handle *h);
 
 // left.c
 bool left_follow(nngio_op *op, nngio_handle *h, int ms);
-void left_give_up(nngio_handle *h, int result);
+void left_give_up(nngio_handle *h, nngio_op *leader, int result);
 void left_forget(nngio_handle *h, int result);
 void left_ends(nngio_op *op, int result);
 

@@ -69,16 +69,17 @@ left_follow(nngio_op *op, nngio_handle *h, int ms)
 	return (follows);
 }
 
-// A follower has ended with `result`, and nothing was there for it: the one before it ends too.
+// A follower has ended with `result`, and nothing was there for it: its leader, if it has one still, ends too.
 void
-left_give_up(nngio_handle *h, int result)
+left_give_up(nngio_handle *h, nngio_op *leader, int result)
 {
-	nngio_op *left;
-
+	if (leader == NULL) {
+		return;
+	}
 	pthread_mutex_lock(&h->lock);
-	if ((left = h->left) != NULL && left->aborted == 0 && atomic_load(&left->listed) == h && handle_try_enter(h)) {
-		left->aborted = result;
-		nng_aio_abort(left->aio, result);
+	if (h->left == leader && leader->aborted == 0 && atomic_load(&leader->listed) == h && handle_try_enter(h)) {
+		leader->aborted = result;
+		nng_aio_abort(leader->aio, result);
 		handle_leave(h);
 	}
 	pthread_mutex_unlock(&h->lock);

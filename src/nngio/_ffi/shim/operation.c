@@ -177,7 +177,7 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->inlined   = false;
 	op->redeliver = false;
 	op->left      = false;
-	op->follows   = false;
+	op->leader    = NULL;
 	return (0);
 }
 
@@ -336,7 +336,7 @@ finish_recv(nngio_op *op)
 		op_complete(op, 0);
 		return;
 	}
-	if (redeliver && aborted == 0 && result == NNG_ECANCELED) {
+	if (redeliver && aborted == 0 && result == NNG_ECANCELED && !handle_restarted(h, op)) {
 		// Another receive had taken the parked message: go on waiting for what time is left.
 		int ms = time_left(op);
 		result = NNG_ECLOSED;
@@ -352,9 +352,7 @@ finish_recv(nngio_op *op)
 			return;
 		}
 	}
-	if (op->follows) {
-		left_give_up(h, result);
-	}
+	left_give_up(h, op->leader, result);
 	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
 }
 

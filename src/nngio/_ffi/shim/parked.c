@@ -159,6 +159,18 @@ handle_restarts(nngio_handle *h)
 	pthread_mutex_unlock(&h->lock);
 }
 
+// Whether a send has begun a new exchange since the receive began.
+bool
+handle_restarted(nngio_handle *h, nngio_op *op)
+{
+	bool stale;
+
+	pthread_mutex_lock(&h->lock);
+	stale = (h->flags & NNGIO_SEND_RESTARTS) != 0 && is_stale(h, op->turn);
+	pthread_mutex_unlock(&h->lock);
+	return (stale);
+}
+
 // NNG gave the receive a message: where that is the one to be answered now, it takes the place of those
 // before.  Elsewhere the receive gets an older message that is parked, and this one is parked for it.  Under
 // the lock.

@@ -109,8 +109,8 @@ pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted)
 	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
 	    op->pending_next;
 	atomic_store(&op->listed, NULL);
-	op->follows   = h->follower == op;
-	if (op->follows) {
+	if (h->follower == op) {
+		op->leader  = h->left;
 		h->follower = NULL;
 	}
 	if (late != NULL) {

@@ -106,7 +106,13 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 		op_complete(op, 0);
 	} else {
 		atomic_store(&op->state, OP_PENDING);
-		if (!left_follow(op, h, ms) && (rv = op_receive(op, ms)) != 0) {
+		if (left_follow(op, h, ms)) {
+			handle_leave(h);
+			return (0);
+		}
+		if ((h->flags & NNGIO_SEND_RESTARTS) != 0 && handle_unpark(h, op)) { // see nngio_begin_recv
+			op_complete(op, 0);
+		} else if ((rv = op_receive(op, ms)) != 0) {
 			op_complete(op, rv);
 		}
 	}
