@@ -21,7 +21,7 @@ from nngio._core.library import NULL, before_exit, ffi, lib
 __all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending"]
 
 BATCH = 64
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.3
 
 
 class Finished(Protocol):

@@ -34,7 +34,7 @@ nngio_started(void)
 }
 
 // What closing the sockets may hold up the exit: a websocket waits for its peer.
-#define END_MS 500
+#define END_MS 400
 
 static atomic_bool ending;
 static atomic_uint ended;
