@@ -421,7 +421,8 @@ def dead_name_server() -> sockets.socket:
 
 def run_scenes(loop: Loop, folder: Path, *before: str, **environment: str) -> dict[str, float]:
     """Play the scenes in a process, and return the longest round of each."""
-    environment = {**os.environ, **environment, "NNGIO_TEST_FOLDER": str(folder), "PYTHONPATH": os.pathsep.join(programs.FOLDERS)}
+    folders = [*programs.FOLDERS, str(Path(programs.__file__).parent)]
+    environment = {**os.environ, **environment, "NNGIO_TEST_FOLDER": str(folder), "PYTHONPATH": os.pathsep.join(folders)}
     done = subprocess.run(
         [*before, sys.executable, __file__, repr(loop)], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
