@@ -1,0 +1,173 @@
+"""Dials that are given up at any moment leave nothing behind: no dialer, no thread, no descriptor, and a socket that works.
+
+Where they dial to: a listener whose backlog is full, which never answers; one that accepts and never says a word; a port, and a
+path, where nobody listens; and listeners of NNG's. NNG numbers its dialers in order, so those that were made between two
+others are known, and it can be asked for each whether it still has it.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import socket as sockets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import programs
+import pytest
+from loops import TRIO, UVLOOP, AsyncioLoop, Loop, Tasks
+
+import nngio
+from nngio.lowlevel import ffi, lib
+
+Address = Callable[[str], str]
+
+ASYNCIO = AsyncioLoop("asyncio", asyncio.new_event_loop)
+each_loop = pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP, TRIO], ids=repr)
+
+DIALS = int(os.environ.get("DIALS", "2000"))
+AT_ONCE = 20
+SECONDS = 10
+"""What NNG may take to tear down what is closed."""
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """The port of a listener that takes no more connections: one that is begun never comes about."""
+    with sockets.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        while True:
+            filler = stack.enter_context(sockets.socket())
+            filler.settimeout(0.2)
+            try:
+                filler.connect(listener.getsockname())
+            except TimeoutError:
+                break
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def silent(black_hole: int, tmp_path: Path) -> Iterator[list[str]]:
+    """URLs where nobody answers."""
+    path = str(tmp_path / "mute")
+    with sockets.socket(sockets.AF_UNIX) as mute:
+        mute.bind(path)
+        mute.listen(DIALS)
+        accepting = [f"tcp://127.0.0.1:{black_hole}", f"ws://127.0.0.1:{black_hole}/", f"tls+tcp://127.0.0.1:{black_hole}"]
+        yield [*accepting, f"ipc://{path}"]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Iterator[list[str]]:
+    """URLs where nobody listens."""
+    with sockets.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        yield [f"tcp://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/", f"ipc://{tmp_path}/nobody"]
+
+
+def is_there(number: int) -> bool:
+    """Whether NNG has a dialer of that number."""
+    dialer = ffi.new("nng_dialer *", {"id": number})[0]
+    code: int = lib.nng_dialer_get_ms(dialer, b"reconnect-time-min", ffi.new("nng_duration *"))
+    assert code in (0, lib.NNG_ENOENT)
+    return code == 0
+
+
+def next_number() -> int:
+    """The number after which the next dialers come."""
+    with nngio.Bus0() as socket, nngio.Dialer(socket, "inproc://number") as dialer:
+        return dialer.id
+
+
+def held() -> tuple[int, int]:
+    """The threads and the descriptors of this process."""
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+
+def check_nothing_left(before: tuple[int, int], first: int) -> None:
+    """Wait until there are no more threads and descriptors than before, and none of the dialers made since; NNG tells nobody."""
+    gc.collect()
+    last = next_number()
+    end = time.monotonic() + SECONDS
+    while True:
+        dialers = [number for number in range(first + 1, last) if is_there(number)]
+        after = held()
+        if not dialers and all(now <= then for now, then in zip(after, before, strict=True)):
+            return
+        assert time.monotonic() < end, f"threads, descriptors: {after}, {before} before; dialers left: {dialers}"
+        time.sleep(0.01)
+
+
+@pytest.mark.timeout(120)
+@each_loop
+def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
+    loop: Loop, address: Address, silent: list[str], nowhere: list[str]
+) -> None:
+    """By `adial` and by `Dialer.astart`; when the cancellation is raised, the dialer is closed."""
+    chance = random.Random(20)
+    ends: Counter[str] = Counter()
+
+    async def start(dialer: nngio.Dialer) -> nngio.Dialer:
+        try:
+            await dialer.astart()
+        except nngio.NNGError:
+            await dialer.aclose()
+            raise
+        return dialer
+
+    async def one(loop: Loop, tasks: Tasks, socket: nngio.Bus0, url: str) -> None:
+        dialer = nngio.Dialer(socket, url) if chance.random() < 0.5 else None
+        task = tasks.start(socket.adial, url) if dialer is None else tasks.start(start, dialer)
+        if chance.random() < 0.9:
+            await loop.sleep(chance.choice((0, chance.uniform(0, 0.002), chance.uniform(0, 0.03))))
+        task.cancel()
+        outcome = await task.wait()
+        if outcome.value is not None:
+            ends["connected"] += 1
+            await outcome.value.aclose()
+        elif outcome.cancelled:
+            ends["cancelled"] += 1
+        else:
+            assert isinstance(outcome.error, nngio.ConnectionRefused), outcome
+            assert url in nowhere
+            ends["refused"] += 1
+        if dialer is not None:
+            if outcome.cancelled and dialer._started is False and not was_begun(dialer):
+                await dialer.aclose()  # the task was cancelled before it began
+            assert not is_there(dialer.id)
+
+    def was_begun(dialer: nngio.Dialer) -> bool:
+        return not is_there(dialer.id)
+
+    async def main(tasks: Tasks) -> None:
+        with nngio.Bus0() as server, nngio.Bus0() as socket:
+            live = [server.listen(address(transport)).url for transport in ("tcp", "ws", "ipc")]
+            urls = [*silent, *nowhere, *live]
+
+            async def some() -> None:
+                for _ in range(DIALS // AT_ONCE):
+                    await one(loop, tasks, socket, chance.choice(urls))
+
+            for task in [tasks.start(some) for _ in range(AT_ONCE)]:
+                (await task.wait()).result()
+            for url in live:
+                dialer = await socket.adial(url, timeout=SECONDS)
+                await socket.asend(url.encode())
+                while await server.arecv(timeout=SECONDS) != url.encode():
+                    pass
+                await dialer.aclose()
+            assert set(socket.dialers) & {None} == set()
+
+    loop.run(main)  # what the libraries keep is there from now on
+    before = held()
+    first = next_number()
+    ends.clear()
+    loop.run(main)
+    assert ends.total() == DIALS
+    assert all(ends[end] > DIALS / 100 for end in ("connected", "cancelled", "refused")), ends
+    check_nothing_left(before, first)
