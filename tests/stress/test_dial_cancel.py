@@ -18,6 +18,7 @@ from pathlib import Path
 
 import programs
 import pytest
+import uvloop
 from loops import TRIO, UVLOOP, AsyncioLoop, Loop, Tasks
 
 import nngio
@@ -28,7 +29,7 @@ Address = Callable[[str], str]
 ASYNCIO = AsyncioLoop("asyncio", asyncio.new_event_loop)
 each_loop = pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP, TRIO], ids=repr)
 
-DIALS = int(os.environ.get("DIALS", "2000"))
+DIALS = 2000
 AT_ONCE = 20
 SECONDS = 10
 """What NNG may take to tear down what is closed."""
@@ -112,17 +113,19 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
     chance = random.Random(20)
     ends: Counter[str] = Counter()
 
-    async def start(dialer: nngio.Dialer) -> nngio.Dialer:
+    async def start(dialer: nngio.Dialer, begun: list[nngio.Dialer]) -> nngio.Dialer:
+        begun.append(dialer)
         try:
             await dialer.astart()
-        except nngio.NNGError:
+        except nngio.ConnectionRefused:
             await dialer.aclose()
             raise
         return dialer
 
-    async def one(loop: Loop, tasks: Tasks, socket: nngio.Bus0, url: str) -> None:
+    async def one(tasks: Tasks, socket: nngio.Bus0, url: str) -> None:
         dialer = nngio.Dialer(socket, url) if chance.random() < 0.5 else None
-        task = tasks.start(socket.adial, url) if dialer is None else tasks.start(start, dialer)
+        begun: list[nngio.Dialer] = []
+        task = tasks.start(socket.adial, url) if dialer is None else tasks.start(start, dialer, begun)
         if chance.random() < 0.9:
             await loop.sleep(chance.choice((0, chance.uniform(0, 0.002), chance.uniform(0, 0.03))))
         task.cancel()
@@ -137,12 +140,9 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
             assert url in nowhere
             ends["refused"] += 1
         if dialer is not None:
-            if outcome.cancelled and dialer._started is False and not was_begun(dialer):
-                await dialer.aclose()  # the task was cancelled before it began
+            if dialer not in begun:  # the task was cancelled before its first step
+                await dialer.aclose()
             assert not is_there(dialer.id)
-
-    def was_begun(dialer: nngio.Dialer) -> bool:
-        return not is_there(dialer.id)
 
     async def main(tasks: Tasks) -> None:
         with nngio.Bus0() as server, nngio.Bus0() as socket:
@@ -151,7 +151,7 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
 
             async def some() -> None:
                 for _ in range(DIALS // AT_ONCE):
-                    await one(loop, tasks, socket, chance.choice(urls))
+                    await one(tasks, socket, chance.choice(urls))
 
             for task in [tasks.start(some) for _ in range(AT_ONCE)]:
                 (await task.wait()).result()
@@ -161,7 +161,6 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
                 while await server.arecv(timeout=SECONDS) != url.encode():
                     pass
                 await dialer.aclose()
-            assert set(socket.dialers) & {None} == set()
 
     loop.run(main)  # what the libraries keep is there from now on
     before = held()
@@ -171,3 +170,115 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
     assert ends.total() == DIALS
     assert all(ends[end] > DIALS / 100 for end in ("connected", "cancelled", "refused")), ends
     check_nothing_left(before, first)
+
+
+@pytest.mark.timeout(60)
+@each_loop
+def test_a_socket_that_closes_while_its_dials_are_given_up_ends_them_all(
+    loop: Loop, address: Address, silent: list[str], nowhere: list[str]
+) -> None:
+    """Each dial is cancelled, refused, closed, or was there before; a hundred times, at random moments."""
+    chance = random.Random(21)
+
+    async def main(tasks: Tasks) -> None:
+        with nngio.Bus0() as server:
+            urls = [*silent, *nowhere, *(server.listen(address(transport)).url for transport in ("tcp", "ws", "ipc"))]
+            for _ in range(100):
+                async with nngio.Bus0() as socket:
+                    dials = [tasks.start(socket.adial, url) for url in urls]
+                    await loop.sleep(chance.uniform(0, 0.03))
+                    for task in chance.sample(dials, 5):
+                        task.cancel()
+                    await loop.sleep(chance.choice((0, 0, chance.uniform(0, 0.005))))
+                for task in dials:
+                    outcome = await task.wait()
+                    assert (
+                        outcome.cancelled or outcome.value is not None or isinstance(outcome.error, (nngio.Closed, nngio.ConnectionRefused))
+                    )
+
+    loop.run(main)
+    before = held()
+    first = next_number()
+    loop.run(main)
+    check_nothing_left(before, first)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_loop_that_closes_while_it_dials_is_not_held_up_and_closes_the_dialers(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], silent: list[str]
+) -> None:
+    """Its tasks are never resumed. The loop closes at once, and what it had begun ends in the background."""
+
+    def scene() -> float:
+        loop = new_loop()
+        with nngio.Bus0() as socket:
+            tasks = [loop.create_task(socket.adial(url)) for url in silent * 5]
+            loop.run_until_complete(asyncio.sleep(0.01))
+            begun = time.monotonic()
+            loop.close()
+            seconds = time.monotonic() - begun
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task.get_coro().close()  # type: ignore[union-attr]
+            del tasks, task
+            check_nothing_left((1000, 1000), first)
+        return seconds
+
+    first = next_number()
+    scene()
+    before = held()
+    first = next_number()
+    assert min(scene() for _ in range(3)) < 0.01
+    check_nothing_left(before, first)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_coroutine_that_is_dropped_while_it_dials_closes_its_dialer(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], silent: list[str]
+) -> None:
+    """The operation is used again when it has come to its end."""
+
+    async def main() -> None:
+        with nngio.Bus0() as socket:
+            first = next_number()
+            for url in silent * 5:
+                coroutine = socket.adial(url)
+                coroutine.send(None)
+                coroutine.close()
+            await asyncio.to_thread(check_nothing_left, (1000, 1000), first)
+            await socket.alisten("inproc://dropped")
+            await (await socket.adial("inproc://dropped")).aclose()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+
+
+EXITS = """
+import asyncio, random, threading
+import nngio
+
+url, seconds = sys.argv[1], float(sys.argv[2])
+
+async def give_up(socket):
+    while True:
+        task = asyncio.create_task(socket.adial(url))
+        await asyncio.sleep(random.uniform(0, 0.02))
+        task.cancel()
+        await asyncio.wait([task])
+
+async def main():
+    socket = nngio.Bus0()
+    await asyncio.gather(*(give_up(socket) for _ in range(10)))
+
+threading.Thread(target=asyncio.run, args=[main()], daemon=True).start()
+time.sleep(seconds)
+main_ends()
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_program_ends_while_another_thread_gives_up_dials(silent: list[str]) -> None:
+    """At once, and without a word, whatever the moment."""
+    chance = random.Random(22)
+    for ended in programs.run_all([(EXITS, [url, str(chance.uniform(0.05, 0.2))]) for url in silent * 5]):
+        ended.check(exit_seconds=1)
