@@ -253,6 +253,34 @@ def test_a_coroutine_that_is_dropped_while_it_dials_closes_its_dialer(
         runner.run(main())
 
 
+@each_loop
+def test_a_listen_that_is_cancelled_leaves_no_listener(loop: Loop, address: Address) -> None:
+    """When the cancellation is raised, what had begun to listen is closed."""
+    chance = random.Random(23)
+    ends: Counter[str] = Counter()
+
+    async def main(tasks: Tasks) -> None:
+        async with nngio.Bus0() as socket:
+            for number in range(200):
+                url = address(("tcp", "ws", "ipc", "inproc")[number % 4])
+                task = tasks.start(socket.alisten, url)
+                await loop.sleep(chance.choice((0, chance.uniform(0, 0.001))))
+                task.cancel()
+                outcome = await task.wait()
+                ends["cancelled" if outcome.cancelled else "listens"] += 1
+                if not outcome.cancelled:
+                    await outcome.result().aclose()
+            assert len(socket.listeners) == ends["listens"]
+            last = await socket.alisten("inproc://last")
+            listener = ffi.new("nng_listener *")
+            for listener[0].id in range(last.id - 200, last.id):
+                code = lib.nng_listener_get_size(listener[0], b"recv-size-max", ffi.new("size_t *"))
+                assert code == lib.NNG_ENOENT
+
+    loop.run(main)
+    assert ends["cancelled"] > 10 or not loop.over_asyncio
+
+
 EXITS = """
 import asyncio, random, threading
 import nngio
