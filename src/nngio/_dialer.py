@@ -67,6 +67,7 @@ class Dialer(Endpoint):
             return
         adapter = current()
         op = adapter.take()
+        op.c.result = 0
         try:
             code = lib.nngio_begin_dial(op.c, self.socket._handle, self.id)
             if code == operation.PENDING:
@@ -76,7 +77,7 @@ class Dialer(Endpoint):
         except BaseException as error:
             adapter.abandon(op)
             if op.c.result == lib.NNG_ECANCELED:
-                self._ended = True  # C has closed it, or else the attempt had ended before the cancellation
+                self._ended = True  # C has closed it; else the attempt had ended before the cancellation
             await self._give_up(error)
             if not isinstance(error, TimedOut):
                 raise

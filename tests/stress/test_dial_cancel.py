@@ -8,7 +8,6 @@ others are known, and it can be asked for each whether it still has it.
 import asyncio
 import contextlib
 import gc
-import os
 import random
 import socket as sockets
 import time
@@ -29,6 +28,8 @@ Address = Callable[[str], str]
 ASYNCIO = AsyncioLoop("asyncio", asyncio.new_event_loop)
 each_loop = pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP, TRIO], ids=repr)
 
+# NNG's own ends the process when a WebSocket dial is cancelled in the moment in which it is answered. Ours is patched.
+ANSWERING = ("tcp", "ws", "ipc") if b" + " in ffi.string(lib.nngio_build_nng_source) else ("tcp", "ipc")
 DIALS = 2000
 AT_ONCE = 20
 SECONDS = 10
@@ -87,7 +88,7 @@ def next_number() -> int:
 
 def held() -> tuple[int, int]:
     """The threads and the descriptors of this process."""
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/proc/self/fd").iterdir()))
 
 
 def check_nothing_left(before: tuple[int, int], first: int) -> None:
@@ -146,7 +147,7 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
 
     async def main(tasks: Tasks) -> None:
         with nngio.Bus0() as server, nngio.Bus0() as socket:
-            live = [server.listen(address(transport)).url for transport in ("tcp", "ws", "ipc")]
+            live = [server.listen(address(transport)).url for transport in ANSWERING]
             urls = [*silent, *nowhere, *live]
 
             async def some() -> None:
@@ -182,7 +183,7 @@ def test_a_socket_that_closes_while_its_dials_are_given_up_ends_them_all(
 
     async def main(tasks: Tasks) -> None:
         with nngio.Bus0() as server:
-            urls = [*silent, *nowhere, *(server.listen(address(transport)).url for transport in ("tcp", "ws", "ipc"))]
+            urls = [*silent, *nowhere, *(server.listen(address(transport)).url for transport in ANSWERING)]
             for _ in range(100):
                 async with nngio.Bus0() as socket:
                     dials = [tasks.start(socket.adial, url) for url in urls]
