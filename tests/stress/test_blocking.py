@@ -92,7 +92,11 @@ class Rounds:
     @staticmethod
     def _now(account: int) -> int:
         """Nanoseconds, without those in which the thread waited for a processor."""
-        return time.monotonic_ns() - int(os.pread(account, 100, 0).split()[1])
+        while True:
+            waited = int(os.pread(account, 100, 0).split()[1])
+            now = time.monotonic_ns()
+            if int(os.pread(account, 100, 0).split()[1]) == waited:  # else the one may be of before a wait, and the other not
+                return now - waited
 
 
 def longest_round(loop: Loop, scene: Scene) -> float:
