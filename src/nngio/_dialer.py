@@ -49,7 +49,12 @@ class Dialer(Endpoint):
         self._begin()
         ms = milliseconds(timeout)
         if block:
-            self._outcome(operation.dial(self.socket._handle, self.id, ms))
+            try:
+                code = operation.dial(self.socket._handle, self.id, ms)
+            except BaseException:
+                self.close()
+                raise
+            self._outcome(code)
         else:
             self._outcome(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
 
@@ -62,21 +67,27 @@ class Dialer(Endpoint):
             return
         adapter = current()
         op = adapter.take()
+        op.c.result = 0
         try:
             code = lib.nngio_begin_dial(op.c, self.socket._handle, self.id)
-            if code == lib.NNGIO_PENDING:
+            if code == operation.PENDING:
                 await adapter.within(op, timeout)
                 code = op.c.result
-        except TimedOut as error:
-            code = error.code
-            self.close()
-        finally:
             adapter.abandon(op)
+        except BaseException as error:
+            adapter.abandon(op)
+            if op.c.result == lib.NNG_ECANCELED:
+                self._ended = True  # C has closed it; else the attempt had ended before the cancellation
+            await self._give_up(error)
+            if not isinstance(error, TimedOut):
+                raise
+            code = error.code
         self._outcome(code)
 
     def close(self) -> None:
         """Close it and its pipe. Closing it again does nothing. In a forked child, neither does closing it once."""
         lib.nngio_dialer_close(self.socket._handle, self.id)
+        self._ended = True
 
     def _outcome(self, code: int) -> None:
         if code == lib.NNG_ECONNREFUSED:

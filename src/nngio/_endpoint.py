@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError
 from nngio._core.library import ffi, lib
+from nngio._core.loops import current
+from nngio._core.operation import PENDING, new_operation
 from nngio._options import HasOptions, SizeOption
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ class Endpoint(HasOptions):
     """What a dialer and a listener have in common: a URL, options, a start and an end."""
 
     _noun: str
+    _ended = False
+    """Whether it is closed for certain; it may be so otherwise, with its socket."""
 
     def __init__(self, socket: "Socket", url: str) -> None:
         self.socket = socket
@@ -60,6 +64,34 @@ class Endpoint(HasOptions):
         """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""
         if not library.forked:
             getattr(lib, f"nng_{self._option_kind}_close")(self._c)
+            self._ended = True
+
+    async def aclose(self) -> None:
+        """Close it. The awaitable `close`, on asyncio and trio: the loop goes on meanwhile.
+
+        Cancellation doesn't stop it: the cancellation is raised when it is closed.
+        """
+        if library.forked or self._ended:
+            return
+        adapter = current()
+        op = adapter.take()
+        try:
+            if self._begin_close(op.c) == PENDING:
+                self._ended = True
+                await adapter.finish(op)
+        finally:
+            adapter.abandon(op)
+
+    def _begin_close(self, c: Any) -> int:
+        code: int = getattr(lib, f"nngio_begin_{self._option_kind}_close")(c, self.socket._handle, self.id)
+        return code
+
+    async def _give_up(self, error: BaseException) -> None:
+        """Close it because of an error, without holding up the loop."""
+        if not isinstance(error, GeneratorExit):
+            await self.aclose()
+        elif not (library.forked or self._ended):
+            self._begin_close(new_operation(-1))  # its coroutine is dropped, so nobody can wait; the closing goes on in C
 
     def __enter__(self) -> Any:
         return self

@@ -2,14 +2,15 @@
 
 import warnings
 import weakref
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import ffi, lib
-from nngio._core.loops import current
+from nngio._core.loops import current, runs_here
+from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
 from nngio._dialer import Dialer
 from nngio._listener import Listener
@@ -133,6 +134,11 @@ class Socket(Channel, HasOptions):
         `options` are the listener's. Raises `AddressInUse`, `AddressInvalid`, `InvalidArgument` for a malformed URL.
         NNG: `nng_listen`.
         """
+        listener = self._listen(url, options)
+        self._listeners.append(listener)
+        return listener
+
+    def _listen(self, url: str, options: dict[str, Any]) -> Listener:
         listener = Listener(self, url)
         try:
             set_options(listener, options)
@@ -140,7 +146,6 @@ class Socket(Channel, HasOptions):
         except BaseException:
             listener.close()
             raise
-        self._listeners.append(listener)
         return listener
 
     def dial(self, url: str, *, block: bool = True, timeout: float | None = None, **options: Any) -> Dialer:
@@ -174,8 +179,12 @@ class Socket(Channel, HasOptions):
         open_sockets.discard(self)
 
     async def alisten(self, url: str, **options: Any) -> Listener:
-        """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop. Not cancellable."""
-        listener: Listener = await current().in_thread(partial(self.listen, url, **options))
+        """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.
+
+        A cancellation is raised when the name is resolved, and the listener closed by then.
+        """
+        listener = await made_in_thread(lambda: self._listen(url, options))
+        self._listeners.append(listener)
         return listener
 
     async def adial(self, url: str, *, timeout: float | None = None, block: bool = True, **options: Any) -> Dialer:
@@ -184,12 +193,12 @@ class Socket(Channel, HasOptions):
         Cancellation and the timeout close the dialer.
         """
         # Only a URL with a source address needs the name server before the dialer is started.
-        dialer = await current().in_thread(Dialer, self, url) if ";" in url else Dialer(self, url)
+        dialer = await made_in_thread(lambda: Dialer(self, url)) if ";" in url else Dialer(self, url)
         try:
             set_options(dialer, options)
             await dialer.astart(block=block, timeout=timeout)
-        except BaseException:
-            dialer.close()
+        except BaseException as error:
+            await dialer._give_up(error)
             raise
         self._dialers.append(dialer)
         return dialer
@@ -205,7 +214,12 @@ class Socket(Channel, HasOptions):
         if self._handle is None or library.forked or self.closed:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        if not library.exiting:
+        if library.exiting:
+            return
+        if runs_here():  # the garbage collector must not hold up the loop; the closing goes on in C
+            lib.nngio_begin_close(new_operation(-1), self._handle)
+            open_sockets.discard(self)
+        else:
             self.close()
 
     def __repr__(self) -> str:
@@ -219,6 +233,21 @@ class Socket(Channel, HasOptions):
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} can't be pickled: it belongs to this process; pass its URL instead")
+
+
+E = TypeVar("E", Dialer, Listener)
+
+
+async def made_in_thread(make: Callable[[], E]) -> E:
+    """Make an endpoint in a thread, because that may wait for a name server; it is closed when the caller is cancelled."""
+    made: list[E] = []
+    try:
+        await current().in_thread(lambda: made.append(make()))
+    except BaseException as error:
+        for endpoint in made:
+            await endpoint._give_up(error)
+        raise
+    return made[0]
 
 
 def set_options(target: HasOptions, options: dict[str, Any]) -> None:

@@ -332,6 +332,75 @@ a_socket_closes_on_a_thread_of_its_own(void)
 	}
 }
 
+// What a loop begins: whoever aborts it, abandons it or lets go of it waits for nothing, and the operation and its
+// queue are there until its threads are gone.
+static void
+a_dial_or_close_whose_loop_is_gone_comes_to_its_end(void)
+{
+	unsigned seed = 12;
+
+	for (int i = 0; i < rounds(600); i++) {
+		nngio_op    *op    = new_op();
+		nngio_queue *queue = nngio_queue_new();
+		nng_socket   s;
+		nng_dialer   d;
+		nng_listener l;
+		uint32_t     tag;
+
+		target = open_socket(nng_pair0_open, PAIR_FLAGS);
+		s.id   = nngio_handle_id(target);
+		EQUAL(nng_dialer_create(&d, s, i % 8 < 4 ? "tcp://127.0.0.1:1" : "inproc://nobody"), 0);
+		EQUAL(nng_listener_create(&l, s, "inproc://self"), 0);
+		EQUAL(nngio_op_attach(op, queue, 1), 0);
+		switch (i % 4) {
+		case 0:
+		case 1:
+			EQUAL(nngio_begin_dial(op, target, (uint32_t) nng_dialer_id(d)), NNGIO_PENDING);
+			break;
+		case 2:
+			EQUAL(nngio_begin_dialer_close(op, target, (uint32_t) nng_dialer_id(d)), NNGIO_PENDING);
+			break;
+		default:
+			EQUAL(nngio_begin_listener_close(op, target, (uint32_t) nng_listener_id(l)), NNGIO_PENDING);
+			break;
+		}
+		spin(dice(&seed, 20000));
+		switch (dice(&seed, 4)) {
+		case 0: // a cancellation
+			nngio_op_abort(op, NNG_ECANCELED);
+			while (nngio_queue_settle(queue, &tag, 1) == 0) {
+				nngio_queue_wait(queue, -1);
+			}
+			EQUAL(tag, 1);
+			CHECK(i % 4 > 1 || op->result == NNG_ECANCELED || op->result == NNG_ECONNREFUSED);
+			if (op->result == NNG_ECANCELED) {
+				EQUAL(nng_dialer_close(d), NNG_ENOENT);
+			}
+			nngio_abandon(op, NULL);
+			CHECK(!nngio_op_busy(op));
+			break;
+		case 1: // a coroutine that is closed: its operation is used again when it is off the queue
+			nngio_abandon(op, NULL);
+			while (nngio_op_busy(op)) {
+				nngio_queue_wait(queue, -1);
+				nngio_queue_settle(queue, &tag, 1);
+			}
+			EQUAL(nngio_begin_close(op, target), NNGIO_PENDING);
+			break;
+		case 2: // a loop that is closed
+			nngio_abandon_all(&op, 1);
+			break;
+		}
+		nngio_queue_free(queue);
+		nngio_op_free(op);
+		if (dice(&seed, 2)) {
+			nngio_handle_close(target);
+		}
+		nngio_handle_close(target);
+		nngio_handle_free(target);
+	}
+}
+
 int
 main(void)
 {
@@ -346,5 +415,6 @@ main(void)
 	RUN(a_socket_can_be_closed_in_the_moment_of_a_timeout);
 	RUN(a_dial_that_is_given_up_or_whose_socket_closes_at_once_ends);
 	RUN(a_socket_closes_on_a_thread_of_its_own);
+	RUN(a_dial_or_close_whose_loop_is_gone_comes_to_its_end);
 	return (0);
 }

@@ -173,7 +173,7 @@ class AsyncioAdapter(Adapter):
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
-            if not future.cancelled() and future.exception() is None:
-                cancelled.nngio_result = future.result()  # type: ignore[attr-defined]
+            if not future.cancelled():
+                future.exception()  # nobody will ask for it
             raise cancelled
         return future.result()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nngio._core.adapter import Adapter
 
-__all__ = ["current", "running_asyncio"]
+__all__ = ["current", "running_asyncio", "runs_here"]
 
 
 def current() -> "Adapter":
@@ -39,6 +39,11 @@ def _first_look() -> Any:
 
     running_asyncio = _get_running_loop
     return running_asyncio()
+
+
+def runs_here() -> bool:
+    """Whether the caller's thread is one that a loop runs in."""
+    return running_asyncio() is not None or ("trio" in sys.modules and _in_trio())
 
 
 running_asyncio: Callable[[], Any] = _first_look

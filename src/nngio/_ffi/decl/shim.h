@@ -83,6 +83,8 @@ int nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
 int nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
 int nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_close(nngio_op *op, nngio_handle *h);
+int nngio_begin_dialer_close(nngio_op *op, nngio_handle *h, uint32_t dialer);
+int nngio_begin_listener_close(nngio_op *op, nngio_handle *h, uint32_t listener);
 int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
 int nngio_op_abort(nngio_op *op, int code);
 void nngio_op_settle(nngio_op *op);

@@ -261,7 +261,6 @@ nngio_handle_close(nngio_handle *h)
 	if (!shut(h)) {
 		return (NNG_ECLOSED);
 	}
-	unlist_open(h);
 	for (;;) {
 		pthread_mutex_lock(&h->lock);
 		if ((c = h->contexts) != NULL) {
@@ -278,6 +277,7 @@ nngio_handle_close(nngio_handle *h)
 	dials_begin(h, 0);
 	nng_socket s = { .id = h->id };
 	nng_close(s);
+	unlist_open(h); // until now the exit waits for this
 	atomic_store(&h->closed, 2);
 	handle_unpark_all(h);
 	return (0);

@@ -91,7 +91,8 @@ struct nngio_op {
 	int           slept;     // the result of a sleep that goes on to its end
 	nng_time      begun;     // when it was submitted, if that has an end; when a dial began
 	uint32_t      turn;      // of a receive, or of the one that its message was parked by
-	uint32_t      dialer;
+	uint32_t      dialer, listener; // that is dialed or closed
+	unsigned      threads;   // that a dial or close still has: see job.c; under the lock
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
 	size_t        header_len;
 
@@ -147,6 +148,7 @@ void left_ends(nngio_op *op, int result);
 
 // job.c
 void dials_begin(nngio_handle *h, uint32_t dialer);
+void dial_abort(nngio_op *op, int code);
 
 // operation.c
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);

@@ -1,6 +1,9 @@
 // What NNG only does while its caller waits: dialing until the first connection stands, without a
-// timeout and deaf to signals, and closing a socket, which waits for its pipes.  Each such call gets a
-// thread of its own, which ends with it; the operation finishes like any other.
+// timeout and deaf to signals, and closing a socket or an endpoint, which waits for its pipes.  Each such call
+// gets a thread of its own, which ends with it; the operation finishes like any other.
+//
+// A dial that is aborted gets a second thread, which closes the dialer: who aborts it is a loop, as a rule, and
+// must not wait.  The operation finishes with the last of its threads, so that the dialer is closed by then.
 
 #include <pthread.h>
 #include <signal.h>
@@ -33,29 +36,49 @@ dials_begin(nngio_handle *h, uint32_t dialer)
 	} while (wait);
 }
 
-// Pending connects end with NNG_ECLOSED, pipes are torn down.  NNG_ENOENT when it was closed before.
+// Pending connects end with NNG_ECLOSED, pipes are torn down.  NNG_ENOENT when it was closed before.  Any
+// thread, but none of NNG's; a loop's has nngio_begin_dialer_close.  Nothing happens when the socket is being
+// closed: that closes the dialer too.
 int
 nngio_dialer_close(nngio_handle *h, uint32_t dialer)
 {
 	nng_dialer d = { .id = dialer };
+	int        rv;
 
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
 	}
+	if (!handle_try_enter(h)) {
+		return (NNG_ECLOSED);
+	}
 	dials_begin(h, dialer);
-	return (nng_dialer_close(d));
+	rv = nng_dialer_close(d);
+	handle_leave(h);
+	return (rv);
 }
 
 static int
-dial(nngio_op *op)
+listener_close(nngio_handle *h, uint32_t listener)
 {
-	nngio_handle *h = op->handle;
+	nng_listener l  = { .id = listener };
+	int          rv = NNG_ECLOSED;
+
+	if (handle_try_enter(h)) {
+		rv = nng_listener_close(l);
+		handle_leave(h);
+	}
+	return (rv);
+}
+
+static int
+dial(nngio_op *op, nngio_handle *h)
+{
 	nng_dialer    d = { .id = op->dialer };
 	nngio_op    **link;
 	int           rv;
 
 	pthread_mutex_lock(&h->lock);
-	if (atomic_load(&h->closed) != 0) {
+	if (op->aborted != 0 || atomic_load(&h->closed) != 0) {
 		pthread_mutex_unlock(&h->lock);
 		return (NNG_ECLOSED);
 	}
@@ -74,48 +97,115 @@ dial(nngio_op *op)
 	return (rv);
 }
 
+// The last act of a thread of an operation's.  The other one, if there is any, may finish the operation as soon
+// as the lock is free; the handle is this thread's own.
+static void
+job_ends(nngio_op *op, nngio_handle *h)
+{
+	bool last;
+	int  result;
+
+	pthread_mutex_lock(&h->lock);
+	last   = --op->threads == 0;
+	result = op->aborted != 0 ? op->aborted : op->result;
+	pthread_mutex_unlock(&h->lock);
+	if (last) {
+		op_complete(op, result);
+	}
+	handle_rele(h);
+}
+
 static void *
 job_thread(void *arg)
 {
-	nngio_op *op = arg;
-	int       rv;
+	nngio_op     *op = arg;
+	nngio_handle *h  = op->handle;
 
-	if (op->kind == NNGIO_CLOSE) {
-		rv = nngio_handle_close(op->handle);
-	} else {
-		rv = dial(op);
-		if (rv != 0 && op->aborted != 0) {
-			rv = op->aborted;
-		} else if (rv == NNG_ECANCELED) {
-			rv = NNG_ECLOSED; // NNG 1.6 and later, when the dialer or its socket is closed
+	if (op->kind == NNGIO_DIAL) {
+		op->result = dial(op, h);
+		if (op->result == NNG_ECANCELED) {
+			op->result = NNG_ECLOSED; // NNG 1.6 and later, when the dialer or its socket is closed
 		}
+	} else if (op->dialer != 0) {
+		op->result = nngio_dialer_close(h, op->dialer);
+	} else if (op->listener != 0) {
+		op->result = listener_close(h, op->listener);
+	} else {
+		op->result = nngio_handle_close(h);
 	}
-	op_complete(op, rv);
+	job_ends(op, h);
 	return (NULL);
 }
 
-static void
-start_job(nngio_op *op)
+static void *
+abort_thread(void *arg)
+{
+	nngio_op     *op = arg;
+	nngio_handle *h  = op->handle;
+
+	(void) nngio_dialer_close(h, op->dialer);
+	job_ends(op, h);
+	return (NULL);
+}
+
+// Starts one of an operation's threads, which is counted already.
+static bool
+start_thread(void *(*run)(void *), nngio_op *op)
 {
 	pthread_t      thread;
 	pthread_attr_t attr;
 	sigset_t       old;
 	int            rv;
 
-	op_pending(op);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	block_signals(&old);
-	rv = pthread_create(&thread, &attr, job_thread, op);
+	rv = pthread_create(&thread, &attr, run, op);
 	restore_signals(&old);
 	pthread_attr_destroy(&attr);
-	if (rv != 0) {
-		op_complete(op, NNG_ENOMEM);
+	return (rv == 0);
+}
+
+// Where there is no thread for it, closing blocks: better than not to close.
+static void
+start_job(nngio_op *op)
+{
+	op->threads = 1;
+	handle_hold(op->handle); // given back by job_ends
+	op_pending(op);
+	if (start_thread(job_thread, op)) {
+		return;
+	}
+	if (op->kind == NNGIO_DIAL) {
+		op->result = NNG_ENOMEM;
+		job_ends(op, op->handle);
+	} else {
+		job_thread(op);
 	}
 }
 
-// Starts a dialer of the socket's; the outcome is that of its first attempt.  After nngio_op_abort the
-// dialer is closed.
+// Ends a dial with `code`, unless it has ended by itself; nothing is waited for.  Called by the operation's
+// owner, or for it.
+void
+dial_abort(nngio_op *op, int code)
+{
+	nngio_handle *h = op->handle;
+	bool          first;
+
+	pthread_mutex_lock(&h->lock);
+	if ((first = op->threads != 0 && op->aborted == 0)) {
+		op->aborted = code;
+		op->threads++;
+		handle_hold(h); // given back by job_ends
+	}
+	pthread_mutex_unlock(&h->lock);
+	if (first && !start_thread(abort_thread, op)) {
+		abort_thread(op);
+	}
+}
+
+// Starts a dialer of the socket's; the outcome is that of its first attempt.  After nngio_op_abort the outcome is
+// the code given there, and the dialer is closed, if the attempt had not ended before.
 int
 nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer)
 {
@@ -132,9 +222,8 @@ nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer)
 	return (NNGIO_PENDING);
 }
 
-// nngio_handle_close, elsewhere.  It can't be aborted.
-int
-nngio_begin_close(nngio_op *op, nngio_handle *h)
+static int
+begin_close(nngio_op *op, nngio_handle *h, uint32_t dialer, uint32_t listener)
 {
 	int rv;
 
@@ -144,6 +233,28 @@ nngio_begin_close(nngio_op *op, nngio_handle *h)
 	if ((rv = op_begin(op, h, NNGIO_CLOSE)) != 0) {
 		return (rv);
 	}
+	op->dialer   = dialer;
+	op->listener = listener;
 	start_job(op);
 	return (NNGIO_PENDING);
+}
+
+// nngio_handle_close, elsewhere.  It can't be aborted.
+int
+nngio_begin_close(nngio_op *op, nngio_handle *h)
+{
+	return (begin_close(op, h, 0, 0));
+}
+
+// The same for a dialer of the socket's, and for a listener.
+int
+nngio_begin_dialer_close(nngio_op *op, nngio_handle *h, uint32_t dialer)
+{
+	return (begin_close(op, h, dialer, 0));
+}
+
+int
+nngio_begin_listener_close(nngio_op *op, nngio_handle *h, uint32_t listener)
+{
+	return (begin_close(op, h, 0, listener));
 }

@@ -113,6 +113,8 @@ int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 // job.c: calls that block, on threads of their own
 int nngio_begin_dial(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_close(nngio_op *op, nngio_handle *h);
+int nngio_begin_dialer_close(nngio_op *op, nngio_handle *h, uint32_t dialer);
+int nngio_begin_listener_close(nngio_op *op, nngio_handle *h, uint32_t listener);
 int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
 
 // wait.c: the same, and wait for the outcome; the end of operations that nobody waits for any more

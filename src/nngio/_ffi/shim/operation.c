@@ -178,6 +178,8 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->redeliver = false;
 	op->left      = false;
 	op->leader    = NULL;
+	op->dialer    = 0;
+	op->listener  = 0;
 	return (0);
 }
 
@@ -257,8 +259,14 @@ op_complete(nngio_op *op, int result)
 	op->result = result;
 	if (op->queue != NULL) {
 		nngio_queue *q = op->queue;
-		if (atomic_exchange(&op->state, OP_QUEUED) == OP_WAITED) {
+		switch (atomic_exchange(&op->state, OP_QUEUED)) {
+		case OP_WAITED:
 			word_wake(&op->state);
+			break;
+		case OP_ORPHAN: // a dial or close
+			op_recycle(op);
+			queue_rele(q);
+			return;
 		}
 		queue_push(q, op); // takes the reference that was taken when the operation was submitted
 		return;
@@ -467,6 +475,13 @@ nngio_op_free(nngio_op *op)
 			return;
 		}
 	}
+	if (op->kind >= NNGIO_DIAL) {
+		nngio_op_abort(op, NNG_ECANCELED);
+		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+			return;
+		}
+		pending = OP_PENDING;
+	}
 	if (atomic_load(&op->state) == OP_PENDING && op->queue == NULL && !op->inlined &&
 	    op->kind < NNGIO_DIAL) {
 		if (op->kind == NNGIO_RECV && (op->handle->flags & NNGIO_SEND_NEEDS_ONE) != 0) {
@@ -478,7 +493,7 @@ nngio_op_free(nngio_op *op)
 			}
 		}
 	}
-	if (op->queue != NULL && op->kind < NNGIO_DIAL && nngio_op_busy(op)) {
+	if (op->queue != NULL && nngio_op_busy(op)) {
 		// Its loop is gone without having closed its operations.  It is on the queue afterwards, and
 		// whoever lets go of that last recycles it.
 		nngio_queue *q = op->queue;

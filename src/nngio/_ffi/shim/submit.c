@@ -181,8 +181,7 @@ nngio_op_abort(nngio_op *op, int code)
 	case NNGIO_CLOSE:
 		break;
 	case NNGIO_DIAL:
-		op->aborted = code;
-		nngio_dialer_close(op->handle, op->dialer);
+		dial_abort(op, code);
 		break;
 	default: // a sleep, whose timeout means something else
 		if (op->aborted == 0) {

@@ -129,7 +129,7 @@ nngio_cancel(nngio_op *op)
 }
 
 // Ends an operation whose caller was interrupted: afterwards it is idle (or, if it has a queue, still to
-// be drained from there), a message that it had received, or that had got as far as `box`, waits for the handle's next receive, and one that was not
+// be drained from there, when a dial or close has come to its end), a message that it had received, or that had got as far as `box`, waits for the handle's next receive, and one that was not
 // sent is in its box again, or dropped if it was a copy of bytes.
 void
 nngio_abandon(nngio_op *op, nngio_box *box)
@@ -142,7 +142,14 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 		return; // it is over, though its loop may still have to see to it
 	}
 	if (nngio_op_busy(op)) {
-		nngio_cancel(op);
+		if (op->kind >= NNGIO_DIAL && op->queue != NULL) {
+			nngio_op_abort(op, NNG_ECANCELED);
+			if (atomic_load(&op->state) == OP_PENDING) {
+				return; // its threads go on, and a loop does not wait for them
+			}
+		} else {
+			nngio_cancel(op);
+		}
 	}
 	op_off_loop(op);
 	if (op->kind == NNGIO_RECV) {
@@ -215,7 +222,7 @@ nngio_abandon_all(nngio_op **ops, int n)
 		}
 	}
 	for (int i = done; i < n; i++) {
-		if (nngio_op_busy(ops[i]) && ops[i]->kind != NNGIO_NONE) {
+		if (nngio_op_busy(ops[i]) && ops[i]->kind != NNGIO_NONE && ops[i]->kind < NNGIO_DIAL) {
 			nngio_cancel(ops[i]);
 		}
 	}
