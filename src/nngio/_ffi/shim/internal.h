@@ -91,6 +91,7 @@ struct nngio_op {
 	int           slept;     // the result of a sleep that goes on to its end
 	nng_time      begun;     // when it was submitted, if that has an end; when a dial began
 	uint32_t      turn;      // of a receive, or of the one that its message was parked by
+	uint32_t      place;     // of a receive, among those of its handle: its turn when it began
 	uint32_t      dialer, listener; // that is dialed or closed
 	unsigned      threads;   // that a dial or close still has: see job.c; under the lock
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail

@@ -170,6 +170,7 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	}
 	if (kind == NNGIO_RECV) {
 		op_next_turn(op);
+		op->place = op->turn;
 	}
 	op->kind      = kind;
 	op->result    = 0;

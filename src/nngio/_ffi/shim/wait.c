@@ -179,6 +179,16 @@ compare_turns(const void *one, const void *two)
 	return ((int32_t) (a->turn - b->turn));
 }
 
+// By the order in which they began: an operation takes over the turn of a message that it is given.
+static int
+compare_places(const void *one, const void *two)
+{
+	const nngio_op *a = *(nngio_op *const *) one;
+	const nngio_op *b = *(nngio_op *const *) two;
+
+	return ((int32_t) (a->place - b->place));
+}
+
 static void
 forbid_redelivery(nngio_op *op)
 {
@@ -239,7 +249,7 @@ nngio_lend(nngio_queue *q, nngio_op **ops, int n)
 {
 	if (n != 0 && !nngio_forked()) {
 		nngio_abandon_all(ops, n);
-		qsort(ops, (size_t) n, sizeof(*ops), compare_turns);
+		qsort(ops, (size_t) n, sizeof(*ops), compare_places);
 		queue_put_last(q, ops, n);
 	}
 }
