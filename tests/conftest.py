@@ -1,6 +1,8 @@
 """What all tests share: addresses that nobody else uses, and a look for what a test has left open."""
 
+import contextlib
 import itertools
+import socket as sockets
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +48,22 @@ def lonely() -> Iterator[nngio.Pair0]:
     """A socket without a peer: what is sent or received on it stays pending."""
     with nngio.Pair0() as socket:
         yield socket
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """The port of a listener that takes no more connections: one that is begun never comes about."""
+    with sockets.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        while True:
+            filler = stack.enter_context(sockets.socket())
+            filler.settimeout(0.2)
+            try:
+                filler.connect(listener.getsockname())
+            except TimeoutError:
+                break
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture(autouse=True)

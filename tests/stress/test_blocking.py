@@ -154,22 +154,6 @@ def test_a_call_that_blocks_is_found(loop: Loop) -> None:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[int]:
-    """The port of a listener that takes no more connections: one that is begun never comes about."""
-    with sockets.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        while True:
-            filler = stack.enter_context(sockets.socket())
-            filler.settimeout(0.2)
-            try:
-                filler.connect(listener.getsockname())
-            except TimeoutError:
-                break
-        yield listener.getsockname()[1]
-
-
-@pytest.fixture
 def mute() -> Iterator[int]:
     """The port of a server that accepts connections, and never says a word."""
     with sockets.create_server(("127.0.0.1", 0), backlog=100) as server:

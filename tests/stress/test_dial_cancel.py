@@ -6,7 +6,6 @@ others are known, and it can be asked for each whether it still has it.
 """
 
 import asyncio
-import contextlib
 import gc
 import random
 import socket as sockets
@@ -34,22 +33,6 @@ DIALS = 2000
 AT_ONCE = 20
 SECONDS = 10
 """What NNG may take to tear down what is closed."""
-
-
-@pytest.fixture
-def black_hole() -> Iterator[int]:
-    """The port of a listener that takes no more connections: one that is begun never comes about."""
-    with sockets.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        while True:
-            filler = stack.enter_context(sockets.socket())
-            filler.settimeout(0.2)
-            try:
-                filler.connect(listener.getsockname())
-            except TimeoutError:
-                break
-        yield listener.getsockname()[1]
 
 
 @pytest.fixture
