@@ -91,7 +91,7 @@ def test_one_message_on_the_aios_of_many_threads_is_sent_once(pair: Pair) -> Non
 def test_aios_are_canceled_waited_for_and_submitted_by_threads_at_once(address: Address) -> None:
     """Any mixture of the methods of an aio, on sockets that come and go, ends: no crash, no hang, no message lost to it."""
     calls: list[int] = []
-    stop = threading.Event()
+    stop, waited = threading.Event(), threading.Event()
     aios = [Aio(lambda aio: calls.append(aio.result())) for _ in range(4)] + [Aio() for _ in range(4)]
     home = nngio.Pair0()
     sockets: list[nngio.Pair0] = [home]
@@ -114,7 +114,7 @@ def test_aios_are_canceled_waited_for_and_submitted_by_threads_at_once(address: 
                 pass
 
     def disturb() -> None:
-        while not stop.is_set():
+        while not waited.is_set():
             aio = random.choice(aios)
             match random.randrange(3):
                 case 0:
@@ -136,7 +136,8 @@ def test_aios_are_canceled_waited_for_and_submitted_by_threads_at_once(address: 
         while not stop.is_set():
             aio = random.choice(aios)
             aio.cancel()
-            aio.wait()
+            aio.wait()  # another may have submitted it since; who disturbs it ends that too
+        waited.set()
 
     run(submit, submit, disturb, open_and_close, wait)
     home.close()
