@@ -479,7 +479,7 @@ def test_peers_of_a_program_that_ends_are_told_and_its_files_are_removed(tmp_pat
     program = f'import nngio; socket = nngio.Pair0(listen="ipc://{file}"); print({str(file)!r} in os.popen("ls {file}").read())'
     run(program + "; main_ends()").check(out="True\n", exit_seconds=SOON)
     assert not file.exists()
-    leaving = program + "; nngio.Aio(lambda aio: sys.exit(3)).sleep(0); import threading; threading.Lock().acquire(); time.sleep(9)"
+    leaving = program + "; nngio.Aio(lambda aio: sys.exit(3)).sleep(0); time.sleep(9)"
     run(leaving).check(3, out="True\n")
     assert not file.exists()
 
