@@ -138,6 +138,12 @@ def test_only_the_core_and_the_nouns_touch_c() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_c_code_takes_the_gil_again() -> None:
+    """Whoever has let go of it may be late for the end of Python, and crash: a daemon thread at exit. `shim/python.c` keeps it."""
+    users = [file.name for file in (PACKAGE / "_ffi/shim").glob("*.c") if "PyGILState_Ensure" in file.read_text(encoding="utf-8")]
+    assert not users
+
+
 @pytest.mark.parametrize("library", sorted(LOOPS))
 def test_an_event_loop_s_library_is_imported_by_its_adapter_only(library: str) -> None:
     """Neither core nor nouns import one, not even late: what is specific to a loop is in that loop's adapter."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from nngio._core.errors import NoMemory, check
-from nngio._core.library import NULL, before_exit, ffi, lib
+from nngio._core.library import NULL, before_exit, ffi, lib, python
 
 __all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending"]
 
@@ -82,7 +82,7 @@ def call(callback: Callable[[Any], object], argument: Any) -> None:
     except SystemExit as request:
         _exit_program(request)
     except BaseException as error:
-        lib.nngio_report_unraisable(ffi.cast("void *", id(error)), ffi.cast("void *", id(callback)))
+        python.report_unraisable(error, callback)
 
 
 def _exit_program(request: SystemExit) -> None:
@@ -96,7 +96,7 @@ def _exit_program(request: SystemExit) -> None:
     _answered.clear()
     if _stopping:
         return
-    lib.nngio_call_in_main_thread(ffi.cast("void *", id(leave)))
+    python.call_in_main_thread(leave)
     if not _answered.wait(GRACE_SECONDS):
         _end_process(request.code)
 

@@ -12,10 +12,14 @@ then nothing of NNG's runs Python code, and `exiting` tells finalizers to leave 
 import atexit
 import os
 from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
+from typing import Any
 
+from nngio import _nng
 from nngio._nng import ffi, lib
 
-__all__ = ["AGAIN", "BUSY", "FORKED", "NULL", "before_exit", "exiting", "ffi", "forked", "lib"]
+__all__ = ["AGAIN", "BUSY", "FORKED", "NULL", "before_exit", "exiting", "ffi", "forked", "lib", "python"]
 
 AGAIN: int = lib.NNGIO_AGAIN
 BUSY: int = lib.NNGIO_BUSY
@@ -43,6 +47,14 @@ def _at_exit() -> None:
             stop()
 
 
+def _load_python() -> Any:
+    """The functions of shim/python.c, which keep the GIL; they are a second module in the file of the first."""
+    loader = ExtensionFileLoader("nngio._python", _nng.__file__)
+    module = module_from_spec(ModuleSpec(loader.name, loader, origin=_nng.__file__))
+    loader.exec_module(module)
+    return module
+
+
+python = _load_python()
 os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)
-lib.nngio_watch_exit()

@@ -7,33 +7,30 @@ what only a running function has, is told in shim/python.c.
 from typing import Any
 
 from nngio._core.errors import ForkedError, NoMemory
-from nngio._core.library import NULL, ffi, lib
+from nngio._core.library import NULL, ffi, lib, python
 
 __all__ = ["own_box", "own_handle", "own_operation"]
 
-BOX: int = lib.NNGIO_OWN_BOX
-HANDLE: int = lib.NNGIO_OWN_HANDLE
-OPERATION: int = lib.NNGIO_OWN_OP
-
-_ANY = ffi.typeof("void *")
-_cast, _own = ffi.cast, lib.nngio_own
+_BOX, _ADDRESS = ffi.typeof("nngio_box *"), ffi.typeof("uintptr_t")
+_cast, _own_box = ffi.cast, python.own_box
 
 
 def own_box(owner: Any) -> Any:
     """A new box, the object's."""
-    box = lib.nngio_box_new()
-    if not box or not _own(_cast(_ANY, id(owner)), box, BOX):
-        lib.nngio_box_free(box)
-        raise NoMemory()
-    return box
+    try:
+        return _cast(_BOX, _own_box(owner))
+    except MemoryError:
+        raise NoMemory() from None
 
 
 def own_handle(owner: Any, handle: Any) -> Any:
     """A handle that was just made, the object's from now on."""
-    if not _own(_cast(_ANY, id(owner)), handle, HANDLE):
+    try:
+        python.own_handle(owner, int(_cast(_ADDRESS, handle)))
+    except MemoryError:
         lib.nngio_handle_close(handle)
         lib.nngio_handle_free(handle)
-        raise NoMemory()
+        raise NoMemory() from None
     return handle
 
 
@@ -42,7 +39,9 @@ def own_operation(owner: Any, slice_ms: int) -> Any:
     op = lib.nngio_op_new(slice_ms)
     if op == NULL:
         raise ForkedError() if lib.nngio_forked() else NoMemory()
-    if not _own(_cast(_ANY, id(owner)), op, OPERATION):
+    try:
+        python.own_operation(owner, int(_cast(_ADDRESS, op)))
+    except MemoryError:
         lib.nngio_op_free(op)
-        raise NoMemory()
+        raise NoMemory() from None
     return op

@@ -15,9 +15,6 @@
 #define NNGIO_RAW ...
 #define NNGIO_SURVEYS ...
 
-#define NNGIO_OWN_BOX ...
-#define NNGIO_OWN_HANDLE ...
-#define NNGIO_OWN_OP ...
 
 typedef struct nngio_box {
     nng_msg *msg;
@@ -38,10 +35,6 @@ int nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_end(void);
-bool nngio_own(void *object, void *pointer, int kind);
-void nngio_watch_exit(void);
-bool nngio_call_in_main_thread(void *function);
-void nngio_report_unraisable(void *exception, void *source);
 
 nngio_box *nngio_box_new(void);
 int nngio_box_fill(nngio_box *box, const void *data, size_t len);

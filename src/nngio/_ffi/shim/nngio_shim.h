@@ -50,13 +50,6 @@ struct nngio_box {
 	uint32_t views; // of the body
 };
 
-// What an owner frees.
-enum nngio_owned {
-	NNGIO_OWN_BOX    = 1,
-	NNGIO_OWN_HANDLE = 2,
-	NNGIO_OWN_OP     = 3,
-};
-
 enum nngio_kind {
 	NNGIO_NONE  = 0,
 	NNGIO_SEND  = 1,
@@ -71,12 +64,6 @@ int  nngio_init(void);
 bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_end(void);
-
-// python.c
-bool nngio_own(void *object, void *pointer, int kind);
-void nngio_watch_exit(void);
-bool nngio_call_in_main_thread(void *function);
-void nngio_report_unraisable(void *exception, void *source);
 
 // message.c
 nngio_box *nngio_box_new(void);

@@ -1,7 +1,9 @@
-// What only Python's own API can do.
+// What only Python's own API can do: the module `nngio._python`, which is in the same file as `nngio._nng`.
+//
+// A function that is called through cffi has let go of the GIL.  To take it again would crash in a daemon thread
+// that is late for the end of Python: only those who never let go of it can be sure that there is a Python.
 
 #include <Python.h>
-#include <stdbool.h>
 
 #include "nngio_shim.h"
 
@@ -12,10 +14,16 @@
 //
 // The owner of a box also is the buffer of its message's body, and so of each view that is made over it.
 
+enum owned {
+	OWN_BOX,
+	OWN_HANDLE,
+	OWN_OPERATION,
+};
+
 typedef struct {
 	PyObject_HEAD
-	void *pointer;
-	int   kind;
+	void      *pointer;
+	enum owned kind;
 } owner;
 
 static void
@@ -25,10 +33,10 @@ owner_dealloc(PyObject *self)
 	owner        *o    = (owner *) self;
 
 	switch (o->kind) {
-	case NNGIO_OWN_BOX:
+	case OWN_BOX:
 		nngio_box_free(o->pointer);
 		break;
-	case NNGIO_OWN_HANDLE:
+	case OWN_HANDLE:
 		Py_BEGIN_ALLOW_THREADS nngio_handle_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
 	default:
@@ -49,7 +57,7 @@ owner_getbuffer(PyObject *self, Py_buffer *view, int flags)
 	size_t     size;
 	void      *body;
 
-	if (o->kind == NNGIO_OWN_BOX && (body = nngio_box_view(box, &size)) != NULL) {
+	if (o->kind == OWN_BOX && (body = nngio_box_view(box, &size)) != NULL) {
 		if (PyBuffer_FillInfo(view, self, body, (Py_ssize_t) size, 0, flags) == 0) {
 			return (0);
 		}
@@ -74,43 +82,77 @@ static PyType_Slot owner_slots[] = {
 	{ 0, NULL },
 };
 static PyType_Spec owner_spec = {
-	.name      = "nngio._nng.Owner",
+	.name      = "nngio._python.Owner",
 	.basicsize = sizeof(owner),
 	.flags     = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
 	.slots     = owner_slots,
 };
 
-// Sets the attribute `_owner` of a Python object to an owner of the pointer.  False when there is no memory: the
-// pointer is the caller's still.
-bool
-nngio_own(void *object, void *pointer, int kind)
-{
-	static PyObject *type, *name;
-	PyGILState_STATE state = PyGILState_Ensure();
-	owner           *o     = NULL;
-	bool             done;
+static PyTypeObject *owner_type;
+static PyObject     *owner_name;
 
-	if (type == NULL) {
-		type = PyType_FromSpec(&owner_spec);
+// Sets the attribute `_owner` of an object to an owner of the pointer.  On failure the pointer is the caller's.
+static int
+own(PyObject *object, void *pointer, enum owned kind)
+{
+	owner *o = PyObject_New(owner, owner_type);
+
+	if (o == NULL) {
+		return (-1);
 	}
-	if (name == NULL) {
-		name = PyUnicode_InternFromString("_owner");
-	}
-	if (type != NULL && name != NULL) {
-		o = PyObject_New(owner, (PyTypeObject *) type);
-	}
-	if ((done = o != NULL)) {
-		o->pointer = NULL;
-		o->kind    = NNGIO_OWN_BOX;
-		if ((done = PyObject_SetAttr(object, name, (PyObject *) o) == 0)) {
-			o->pointer = pointer;
-			o->kind    = kind;
-		}
+	o->pointer = NULL;
+	o->kind    = OWN_BOX;
+	if (PyObject_SetAttr(object, owner_name, (PyObject *) o) != 0) {
 		Py_DECREF(o);
+		return (-1);
 	}
-	PyErr_Clear();
-	PyGILState_Release(state);
-	return (done);
+	o->pointer = pointer;
+	o->kind    = kind;
+	Py_DECREF(o);
+	return (0);
+}
+
+static PyObject *
+own_box(PyObject *module, PyObject *object)
+{
+	nngio_box *box = nngio_box_new();
+
+	(void) module;
+	if (box == NULL) {
+		return (PyErr_NoMemory());
+	}
+	if (own(object, box, OWN_BOX) != 0) {
+		nngio_box_free(box);
+		return (NULL);
+	}
+	return (PyLong_FromVoidPtr(box));
+}
+
+static PyObject *
+own_pointer(PyObject *arguments, enum owned kind)
+{
+	PyObject *object, *address;
+	void     *pointer;
+
+	if (!PyArg_UnpackTuple(arguments, "own", 2, 2, &object, &address) ||
+	    ((pointer = PyLong_AsVoidPtr(address)) == NULL && PyErr_Occurred()) || own(object, pointer, kind) != 0) {
+		return (NULL);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+own_handle(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_HANDLE));
+}
+
+static PyObject *
+own_operation(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_OPERATION));
 }
 
 static int
@@ -123,40 +165,70 @@ call(void *function)
 	return (result != NULL ? 0 : -1);
 }
 
-// Calls `function` in the main thread, as soon as that runs Python code; what it raises is raised there.
-// False when too many such calls are waiting.
-bool
-nngio_call_in_main_thread(void *function)
+static PyObject *
+call_in_main_thread(PyObject *module, PyObject *function)
 {
-	PyGILState_STATE state = PyGILState_Ensure();
-	bool             waits;
-
-	Py_INCREF((PyObject *) function);
-	if (!(waits = Py_AddPendingCall(call, function) == 0)) {
-		Py_DECREF((PyObject *) function);
+	(void) module;
+	Py_INCREF(function);
+	if (Py_AddPendingCall(call, function) != 0) {
+		Py_DECREF(function);
+		Py_RETURN_FALSE;
 	}
-	PyGILState_Release(state);
-	return (waits);
+	Py_RETURN_TRUE;
 }
 
-// Has nngio_end called when Python has ended: no thread runs Python code any more, or ever will.
-void
-nngio_watch_exit(void)
+static PyObject *
+report_unraisable(PyObject *module, PyObject *arguments)
 {
-	PyGILState_STATE state = PyGILState_Ensure();
+	PyObject *exception, *source;
 
-	(void) Py_AtExit(nngio_end); // if there is no room for it, sockets are left to the system
-	PyGILState_Release(state);
-}
-
-// Hands an exception that nobody can catch to sys.unraisablehook; `source` is the object that raised it.  A
-// hook that fails is reported too, and nothing is raised here.
-void
-nngio_report_unraisable(void *exception, void *source)
-{
-	PyGILState_STATE state = PyGILState_Ensure();
-
-	PyErr_SetObject((PyObject *) Py_TYPE((PyObject *) exception), exception);
+	(void) module;
+	if (!PyArg_UnpackTuple(arguments, "report_unraisable", 2, 2, &exception, &source)) {
+		return (NULL);
+	}
+	PyErr_SetObject((PyObject *) Py_TYPE(exception), exception);
 	PyErr_WriteUnraisable(source);
-	PyGILState_Release(state);
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+	{ "own_box", own_box, METH_O, "Make a box, which the object's attribute `_owner` owns; return its address." },
+	{ "own_handle", own_handle, METH_VARARGS, "Let the object's attribute `_owner` own the handle at an address." },
+	{ "own_operation", own_operation, METH_VARARGS, "Let the object's attribute `_owner` own the operation at an address." },
+	{ "call_in_main_thread", call_in_main_thread, METH_O,
+	    "Call a function in the main thread as soon as that runs Python code; what it raises is raised there.\n\n"
+	    "False when too many such calls are waiting." },
+	{ "report_unraisable", report_unraisable, METH_VARARGS,
+	    "Hand an exception that nobody can catch to sys.unraisablehook, and the object that raised it.\n\n"
+	    "A hook that fails is reported too, and nothing is raised here." },
+	{ NULL, NULL, 0, NULL },
+};
+
+// When Python has ended, no thread runs Python code any more, or ever will: nngio_end is called then.  If there
+// is no room for it, sockets are left to the system.
+static int
+execute(PyObject *module)
+{
+	(void) module;
+	if (owner_type == NULL) {
+		owner_type = (PyTypeObject *) PyType_FromSpec(&owner_spec);
+		owner_name = PyUnicode_InternFromString("_owner");
+		(void) Py_AtExit(nngio_end);
+	}
+	return (owner_type != NULL && owner_name != NULL ? 0 : -1);
+}
+
+static PyModuleDef_Slot slots[] = { { Py_mod_exec, execute }, { 0, NULL } };
+static PyModuleDef      definition = {
+	PyModuleDef_HEAD_INIT,
+	.m_name    = "nngio._python",
+	.m_doc     = "What only Python's own API can do.",
+	.m_methods = functions,
+	.m_slots   = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__python(void)
+{
+	return (PyModuleDef_Init(&definition));
 }
