@@ -30,20 +30,6 @@ on_all_transports = pytest.mark.parametrize("transport", ["inproc", "ipc", "tcp"
 
 
 @pytest.fixture
-def pair(address: Address) -> Iterator[Pair]:
-    """Two sockets with a connection between them."""
-    with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
-        yield left, right
-
-
-@pytest.fixture
-def lonely() -> Iterator[nngio.Pair0]:
-    """A socket without a peer: what is sent or received on it waits."""
-    with nngio.Pair0() as socket:
-        yield socket
-
-
-@pytest.fixture
 def mute() -> Iterator[str]:
     """The URL of a server that accepts connections and says nothing, so that dialing it takes long."""
     with system_socket.create_server(("127.0.0.1", 0)) as server:
@@ -861,3 +847,21 @@ def test_the_waits_of_asyncio_take_an_awaitable_verb(loop: Loop, pair: Pair) -> 
         await feeding
 
     loop.run(main)
+
+
+@pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP], ids=repr)
+def test_receives_get_their_messages_in_the_order_of_their_calls(loop: Loop, address: Address) -> None:
+    """More of them than a turn has room for, begun together: those behind one that lets others run are not served before it."""
+    count = 500
+    with (
+        nngio.Pair0(listen=address("inproc"), send_buffer=count) as left,
+        nngio.Pair0(dial=left.listeners[0].url, recv_buffer=count) as right,
+    ):
+        for number in range(count):
+            left.send(b"%d" % number)
+
+        async def main(_: Tasks) -> None:
+            received = await asyncio.gather(*(right.arecv() for _ in range(count)))
+            assert received == [b"%d" % number for number in range(count)]
+
+        loop.run(main)

@@ -13,7 +13,7 @@ woken, which ends in `abandon` too: either way the cancellation is raised, and a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextvars import Context
 from functools import partial
 from time import monotonic
@@ -141,9 +141,9 @@ class AsyncioAdapter(Adapter):
                 self.put_back(finished[position:])
                 return
 
-    def pause(self) -> Awaitable[None]:
+    async def pause(self) -> None:
+        await asyncio.sleep(0)  # until here other tasks' calls pause too, so they keep their order
         self.new_turn()
-        return asyncio.sleep(0)
 
     async def within(self, operation: AsyncOperation, seconds: float | None) -> None:
         if seconds is None:
