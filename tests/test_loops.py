@@ -668,6 +668,34 @@ def test_a_dead_thread_s_loop_that_is_dropped_gives_back_its_messages(pair: Pair
     assert receive(right, 6) == numbers(6)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function BaseEventLoop.__del__")  # that of its sockets may come first
+def test_loops_that_another_thread_collects_give_back_their_messages(pair: Pair) -> None:
+    """The collector runs in a thread of its own, and lets others run while it is at a loop: 1,000 of them, in order each time."""
+    left, right = pair
+    done = threading.Event()
+
+    def collect_all() -> None:
+        while not done.wait(0.0003):
+            gc.collect()
+
+    gc.collect()
+    gc.freeze()  # else it has so much to look at that it is rarely in the way
+    collector = threading.Thread(target=collect_all)
+    collector.start()
+    try:
+        for _ in range(1000):
+            in_a_thread_that_dies(asyncio.new_event_loop, right)
+            for message in numbers(6):
+                left.send(message)
+            assert receive_by_socket(right, 6) == numbers(6)
+    finally:
+        done.set()
+        collector.join()
+        gc.unfreeze()
+        collect()
+
+
 # trio.
 
 

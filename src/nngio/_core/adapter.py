@@ -23,7 +23,8 @@ rest of the loop either.
 Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are
 given. So a receive elsewhere on such a socket first lets such loops `lend` (C asks for it: LOOK): their receives on that
 socket are abandoned, what they had been given is received before anything else, and they are begun anew, in the same order,
-when the loop runs again. What a turn had no time to resume goes back on the queue, where it can be lent as well.
+when the loop runs again. What a turn had no time to resume goes back on the queue, where it can be lent as well. A loop that is
+dropped without having been closed leaves its `Estate`.
 
 An adapter and its operations belong to their loop's thread. Only `lend`, and `abandon`, may be called elsewhere: the latter by
 the garbage collector, when it closes a coroutine whose loop is gone. It may do so at any moment, hence the reentrant lock.
@@ -41,7 +42,7 @@ from nngio._core.library import NULL, ffi, lib
 from nngio._core.operation import LOOK, PENDING
 from nngio._core.owner import own_operation
 
-__all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "adapters", "reclaim"]
+__all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "reclaim"]
 
 CANCELED: int = lib.NNG_ECANCELED
 BATCH = 32  # half of what may pass between two turns of another task, because trio may let one run twice before another
@@ -71,12 +72,40 @@ class AsyncOperation(ABC):
         """Wait until the operation is ready. Raises what the loop raises to cancel the task."""
 
 
-adapters: "dict[weakref.ref[Adapter], None]" = {}
-"""All that there are. Copying a dict is one step for other threads, which a WeakSet's iteration isn't."""
+class Estate:
+    """What an adapter has in C. It outlives an adapter that is collected, until it has given back what it holds.
+
+    The collector takes the adapter's reference away before anything else, and lets other threads run while it destroys one
+    operation after the other: a receive in such a thread, which asks for what loops hold, still finds it here.
+    """
+
+    def __init__(self, adapter: "Adapter") -> None:
+        self.adapter = weakref.ref(adapter, _inherit)
+        self.lock = threading.RLock()  # between the loop's thread and one that lends
+        self.operations: list[Any] = []
+        self.owners: list[Any] = []
+        estates[self.adapter] = self
+
+    def add(self, operation: AsyncOperation) -> None:
+        """Keep an operation's C half."""
+        self.operations.append(operation.c)
+        self.owners.append(operation._owner)
+
+    def abandon(self) -> None:
+        """Cancel what is pending, and keep what had arrived for others."""
+        with self.lock:
+            lib.nngio_abandon_all(self.operations, len(self.operations))
+            self.operations = []
+            self.owners = []
 
 
-def _forget(reference: "weakref.ref[Any]") -> None:
-    del adapters[reference]
+estates: "dict[weakref.ref[Adapter], Estate]" = {}
+"""Of all adapters that there are. Copying a dict's values is one step for other threads, which a WeakSet's iteration isn't."""
+
+
+def _inherit(reference: "weakref.ref[Any]", estates: "dict[weakref.ref[Any], Estate]" = estates) -> None:
+    estates[reference].abandon()
+    del estates[reference]
 
 
 class Adapter(ABC):
@@ -94,9 +123,8 @@ class Adapter(ABC):
         self.idle: dict[AsyncOperation, None] = {}  # an ordered set: the last to come back is the first to be taken
         self.budget = BUDGET
         self.turn_ends = NEVER
-        self._lock = threading.RLock()  # between the loop's thread and one that lends
-        reference: weakref.ref[Adapter] = weakref.ref(self, _forget)
-        adapters[reference] = None
+        self._estate = Estate(self)
+        self._lock = self._estate.lock
         self._tags = ffi.new(f"uint32_t[{BATCH}]")
 
     # Called by verbs.
@@ -109,6 +137,7 @@ class Adapter(ABC):
         operation = self.operation_class(self)
         check(lib.nngio_op_attach(operation.c, self.queue, len(self.operations)))
         self.operations.append(operation)
+        self._estate.add(operation)
         return operation
 
     def give(self, operation: AsyncOperation) -> None:
@@ -214,8 +243,8 @@ class Adapter(ABC):
     def close(self) -> None:
         """The loop ends: cancel what is pending, and keep what had arrived for others."""
         with self._lock:
-            operations, self.operations = self.operations, []
-            lib.nngio_abandon_all([operation.c for operation in operations], len(operations))
+            self._estate.abandon()
+            self.operations = []
             self.idle = {}
             self.queue = None
 
@@ -251,7 +280,9 @@ class Adapter(ABC):
 
 def reclaim(handle: Any) -> None:
     """For a receive that is told to LOOK: let loops that stand still give back what they hold of this handle's messages."""
-    for reference in list(adapters):
-        adapter = reference()
+    for estate in list(estates.values()):
+        adapter = estate.adapter()
         if adapter is not None:
             adapter.lend(handle)
+        else:
+            estate.abandon()
