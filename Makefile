@@ -1,7 +1,8 @@
 # What is done to nngio, one verb each; every verb sets up what it needs first. `make` alone lists them.
 #
 #   PYTHON=python3.12     the interpreter that .venv is made with (3.11 or later)
-#   RACES="exit close"    which files of tests/stress `make stress` runs; all of them unless set
+#   RACES="exit close"    which files of tests/stress `make stress` runs, all of them unless set; with test-sid, what runs there
+#                         in place of the suite (RACES=all for all)
 #   ARGS="-k retry -x"    more arguments for pytest (test, test-wheel, test-sid, sanitize), or for what run and bench start
 #
 # What is up to date is told by stamps in .venv/stamps. The variables of nng_src/README.md work here too.

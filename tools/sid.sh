@@ -3,6 +3,8 @@
 #
 #     tools/sid.sh [arguments for pytest]
 #
+# With RACES it runs those long races in place of the suite: RACES="storm cancellation", or RACES=all.
+#
 # The sid folder, build/sid/root, is made by debootstrap from the archive that this machine's apt uses, and kept: only the
 # first run costs minutes. Remove build/sid for a newer sid. This needs root. Nothing of it outlives this script: mounts and
 # processes are in namespaces of their own, so that they end with it, even when it is killed. The exit code is 75 when what it
@@ -157,4 +159,6 @@ copy_settings
 copy_tree
 note "ready after $((SECONDS - started)) s: Python $(in_sid python3 -c 'import platform; print(platform.python_version())')," \
     "libnng $(in_sid dpkg-query -W -f '${Version}' libnng-dev)"
-in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" test ARGS="$*" </dev/null
+goal=(test)
+[ -z "${RACES:-}" ] || goal=(stress RACES="${RACES#all}")
+in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" "${goal[@]}" ARGS="$*" </dev/null
