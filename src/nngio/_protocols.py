@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nngio._channel import Receiver, Sender
+from nngio._channel_many import ManyReceiver, ManySender
 from nngio._context import Context
 from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
@@ -68,6 +69,18 @@ class _Both(_Sends, _Receives):
     pass
 
 
+class _SendsMany(_Sends, ManySender):
+    pass
+
+
+class _ReceivesMany(_Receives, ManyReceiver):
+    pass
+
+
+class _BothMany(_SendsMany, _ReceivesMany):
+    pass
+
+
 class _Hops(HasOptions):
     max_ttl = IntOption("ttl-max", "The most hops through devices that a message may have made, 1 to 15; 8.", least=1, most=15)
 
@@ -115,7 +128,7 @@ class _Surveys(_Both):
             yield answer
 
 
-class _Subscribes(_Receives):
+class _Subscribes(_ReceivesMany):
     prefer_new = BoolOption("sub:prefnew", "Whether a full buffer drops its oldest message for a new one; True.")
     recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192; 128.", least=1, most=8192)
 
@@ -164,7 +177,7 @@ class RespondentContext(_Both, Context):
     """One survey to be answered at a time, beside those of the socket's other contexts."""
 
 
-class Pair0(_Both, Socket):
+class Pair0(_BothMany, Socket):
     """One peer, both ways. NNG: `nng_pair0_open`."""
 
     _open, _open_raw = "nng_pair0_open", "nng_pair0_open_raw"
@@ -173,7 +186,7 @@ class Pair0(_Both, Socket):
     recv_buffer = IntOption("recv-buffer", f"Messages that may wait to be received. {_BUFFER}", most=8192)
 
 
-class Pair1(_Both, _Hops, Socket):
+class Pair1(_BothMany, _Hops, Socket):
     """One peer, both ways, through devices if need be. NNG: `nng_pair1_open`.
 
     `poly=True` admits many peers: a message goes to the pipe that it names (`Message.pipe`), or to the first. NNG
@@ -203,7 +216,7 @@ class Pair1(_Both, _Hops, Socket):
         return self._poly
 
 
-class Bus0(_Both, Socket):
+class Bus0(_BothMany, Socket):
     """All peers that are directly connected: a message goes to each of them. NNG: `nng_bus0_open`."""
 
     _open, _open_raw = "nng_bus0_open", "nng_bus0_open_raw"
@@ -212,7 +225,7 @@ class Bus0(_Both, Socket):
     recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192.", least=1, most=8192)
 
 
-class Pub0(_Sends, Socket):
+class Pub0(_SendsMany, Socket):
     """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG:
     `nng_pub0_open`."""
 
@@ -243,7 +256,7 @@ class Sub0(_Subscribes, Socket):
         return SubContext(self)
 
 
-class Push0(_Sends, Socket):
+class Push0(_SendsMany, Socket):
     """Sends each message to one of its peers, in turn among those that can take it. NNG: `nng_push0_open`."""
 
     _open, _open_raw = "nng_push0_open", "nng_push0_open_raw"
@@ -251,7 +264,7 @@ class Push0(_Sends, Socket):
     send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent; from NNG 1.6 on. {_BUFFER}", most=8192)
 
 
-class Pull0(_Receives, Socket):
+class Pull0(_ReceivesMany, Socket):
     """Receives from all its peers, in turn. NNG: `nng_pull0_open`."""
 
     _open, _open_raw = "nng_pull0_open", "nng_pull0_open_raw"

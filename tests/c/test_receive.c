@@ -184,7 +184,8 @@ a_parked_message_goes_on_to_a_receive_that_needs_it(void)
 	EQUAL(nngio_submit_recv(second, receiver, -1), 0);
 	EQUAL(nng_msg_alloc(&msg, 4), 0);
 	EQUAL(op_begin(given_up, receiver, NNGIO_RECV), 0);
-	handle_park(receiver, given_up, msg);
+	given_up->msg = msg;
+	op_park(given_up);
 	CHECK(!settle_soon(second, 20));
 	EQUAL(nng_msg_alloc(&own, 0), 0);
 	CHECK(pending_remove(first, &first->aio, &own, &aborted)); // what the callback does with a message of its own
@@ -336,7 +337,8 @@ no_receive_waits_beside_a_parked_message(void)
 		// As if a receive had ended here, beside the others.
 		EQUAL(nng_msg_alloc(&msg, sizeof(number)), 0);
 		EQUAL(op_begin(op, receiver, NNGIO_RECV), 0);
-		handle_park(receiver, op, msg);
+		op->msg = msg;
+		op_park(op);
 		op->kind = NNGIO_NONE;
 		for (int j = 0; j < 50000 && atomic_load(&count) < 2 * i; j++) {
 			sched_yield();

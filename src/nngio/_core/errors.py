@@ -1,11 +1,13 @@
 """NNG's error codes as exceptions: one class for each code, and one way from a code to its class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nngio._core.library import FORKED, ffi, lib
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from nngio._message import Message
 
 __all__ = [
@@ -39,12 +41,14 @@ class NNGError(Exception):
     `TimedOut` is a `TimeoutError`. Catch the one that you can handle, or this one for all of them.
 
     `code` is NNG's number, `name` NNG's name for it. `message` is, for a send that failed, the message that was not
-    sent, yours again: the same `Message` object that was passed, or a new one with the bytes that were.
+    sent, yours again: the same `Message` object that was passed, or a new one with the bytes that were. `unsent` is, for one of
+    many messages at once, what was not sent, as it was passed.
     """
 
     code: int = 0
     name: str = ""
     message: "Message | None" = None
+    unsent: "Sequence[Buffer | Message]" = ()
     _code: ClassVar[int] = 0
     _name: ClassVar[str] = ""
 

@@ -5,6 +5,8 @@
 #define NNGIO_BUSY ...
 #define NNGIO_PENDING ...
 #define NNGIO_LOOK ...
+#define NNGIO_OTHER ...
+#define NNGIO_BATCH ...
 
 #define NNGIO_TRY_SEND ...
 #define NNGIO_TRY_RECV ...
@@ -26,6 +28,8 @@ typedef struct nngio_op {
     int kind;
     char *body;
     size_t len;
+    int count;
+    size_t bytes;
     ...;
 } nngio_op;
 typedef struct nngio_handle nngio_handle;
@@ -62,6 +66,11 @@ int nngio_cancel(nngio_op *op);
 int nngio_begin_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
 int nngio_begin_send_box(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
+int nngio_begin_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
+int nngio_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
+void nngio_recv_more(nngio_op *op, int max);
+void nngio_batch_take(nngio_op *op, nngio_box **boxes);
+void nngio_batch_return(nngio_op *op, nngio_box **boxes);
 void nngio_abandon(nngio_op *op, nngio_box *box);
 void nngio_leave(nngio_op *op, nngio_box *box);
 void nngio_abandon_all(nngio_op **ops, int n);

@@ -73,7 +73,7 @@ op_inline_aio(nngio_op *op)
 }
 
 // The aio for attempts: the queue's, which only its own thread uses, or one of the operation's.
-static nng_aio *
+nng_aio *
 aio_to_try(nngio_op *op)
 {
 	return (op->queue != NULL ? queue_inline_aio(op->queue) : op_inline_aio(op));
@@ -85,6 +85,22 @@ op_try_send(nngio_op *op, nng_aio *aio, nng_msg **msg)
 {
 	op_start(op, aio, 0, *msg);
 	return (inline_result(op, aio, msg));
+}
+
+// Receives what is there at once; NNG_ETIMEDOUT if nothing is.
+int
+op_try_recv(nngio_op *op, nngio_handle *h, nng_aio *aio)
+{
+	int rv;
+
+	op_start(op, aio, 0, NULL);
+	rv = inline_result(op, aio, NULL);
+	if (rv == 0 && ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0 || atomic_load(&h->parked_count) != 0)) {
+		pthread_mutex_lock(&h->lock);
+		op_keep(op, handle_delivered(h, op, op->msg));
+		pthread_mutex_unlock(&h->lock);
+	}
+	return (rv);
 }
 
 // From here on the callback may take the operation at any moment.
@@ -260,14 +276,7 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		}
 	}
 	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
-		op_start(op, aio, 0, NULL);
-		rv = inline_result(op, aio, NULL);
-		if (rv == 0 && ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0 || atomic_load(&h->parked_count) != 0)) {
-			pthread_mutex_lock(&h->lock);
-			op_keep(op, handle_delivered(h, op, op->msg));
-			pthread_mutex_unlock(&h->lock);
-		}
-		if (rv != NNG_ETIMEDOUT || ms == 0) {
+		if ((rv = op_try_recv(op, h, aio)) != NNG_ETIMEDOUT || ms == 0) {
 			handle_leave(h);
 			return (rv);
 		}

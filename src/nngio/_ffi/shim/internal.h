@@ -68,6 +68,8 @@ struct nngio_op {
 	int    kind; // Python sets NNGIO_NONE once it has what it wanted
 	char  *body;
 	size_t len;
+	int    count; // of a batch: its messages, or those that were sent
+	size_t bytes; // of all their bodies
 
 	atomic_uint   state;
 	int           slice_ms; // the longest wait at a time; -1 for no end
@@ -77,6 +79,7 @@ struct nngio_op {
 	nng_aio      *aio;       // its callback is op_callback
 	nng_aio      *inline_aio; // no callback: finishes on the thread that completes it
 	parked       *spare;     // so that parking never needs memory
+	parked       *batch_first, *batch_last; // received, and not handed over yet
 	bool          inlined;   // the pending send is on inline_aio
 	bool          on_loop;   // counted in the handle's on_loops
 	bool          moving;    // see queue_put_last
@@ -121,7 +124,8 @@ void pause_briefly(int turn);
 void handles_close(void);
 
 // parked.c
-void handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg);
+void handle_park(nngio_handle *h, parked *node);
+void op_park(nngio_op *op);
 bool handle_unpark(nngio_handle *h, nngio_op *op);
 void handle_unpark_all(nngio_handle *h);
 void handle_restarts(nngio_handle *h);
@@ -151,6 +155,10 @@ void left_ends(nngio_op *op, int result);
 void dials_begin(nngio_handle *h, uint32_t dialer);
 void dial_abort(nngio_op *op, int code);
 
+// batch.c
+void batch_park(nngio_op *op);
+void batch_drop(nngio_op *op);
+
 // operation.c
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);
 void op_callback(void *arg);
@@ -169,6 +177,8 @@ void op_on_loop(nngio_op *op);
 void op_off_loop(nngio_op *op);
 bool op_has_to_look(nngio_op *op, nngio_handle *h);
 int  op_try_send(nngio_op *op, nng_aio *aio, nng_msg **msg);
+int  op_try_recv(nngio_op *op, nngio_handle *h, nng_aio *aio);
+nng_aio *aio_to_try(nngio_op *op);
 nng_aio *op_inline_aio(nngio_op *op);
 bool inline_done(nngio_op *op);
 int  inline_finish(nngio_op *op);

@@ -25,6 +25,10 @@
 #define NNGIO_BUSY (-3)   // the operation is still pending
 #define NNGIO_PENDING (-4) // NNG has the operation now: wait for it
 #define NNGIO_LOOK (-5)    // nothing has begun: let loops that stand still give back messages, then call again
+#define NNGIO_OTHER (-6)   // nothing has begun: this is no bytes object
+
+#define NNGIO_BATCH 64           // messages that are sent in one call
+#define NNGIO_BATCH_BYTES 131072 // a batch ends with the message that makes it as large as this
 
 // What a protocol allows; set once, when a handle is made.
 enum nngio_flags {
@@ -113,6 +117,16 @@ int  nngio_cancel(nngio_op *op);
 void nngio_abandon(nngio_op *op, nngio_box *box);
 void nngio_abandon_all(nngio_op **ops, int n);
 void nngio_lend(nngio_queue *q, nngio_op **ops, int n);
+
+// batch.c: many messages in one call; the first as above
+int  nngio_begin_send_many(nngio_op *op, nngio_handle *h, const void **data, const size_t *len, int n, int ms);
+int  nngio_begin_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
+int  nngio_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
+void nngio_recv_more(nngio_op *op, int max);
+int  nngio_batch_count(nngio_op *op);
+void nngio_batch_list(nngio_op *op, nng_msg **msgs);
+void nngio_batch_take(nngio_op *op, nngio_box **boxes);
+void nngio_batch_return(nngio_op *op, nngio_box **boxes);
 
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);

@@ -81,6 +81,9 @@ nngio_op_drop(nngio_op *op)
 	}
 	op->body = NULL;
 	op->len  = 0;
+	if (op->batch_first != NULL) {
+		batch_drop(op);
+	}
 }
 
 // Hands the operation's message to a box; the box's own is dropped.
@@ -174,6 +177,8 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	}
 	op->kind      = kind;
 	op->result    = 0;
+	op->count     = 0;
+	op->bytes     = 0;
 	op->aborted   = 0;
 	op->inlined   = false;
 	op->redeliver = false;
@@ -277,10 +282,8 @@ op_complete(nngio_op *op, int result)
 		word_wake(&op->state);
 		break;
 	case OP_ORPHAN:
-		if (op->kind == NNGIO_RECV && op->msg != NULL) {
-			nng_msg *msg = op->msg;
-			op->msg      = NULL;
-			handle_park(op->handle, op, msg);
+		if (op->kind == NNGIO_RECV) {
+			op_park(op);
 		}
 		op_recycle(op);
 		break;
@@ -329,7 +332,8 @@ finish_recv(nngio_op *op)
 
 	if (op->left) {
 		if (msg != NULL) {
-			handle_park(h, op, msg);
+			op->msg = msg;
+			op_park(op);
 			result = 0;
 		}
 		left_ends(op, result);
@@ -505,11 +509,8 @@ nngio_op_free(nngio_op *op)
 		return;
 	}
 	if (!nngio_op_busy(op)) {
-		if (op->kind == NNGIO_RECV && op->queue == NULL && op->msg != NULL) {
-			// It had finished, and nobody had looked: as if it had been canceled in that moment.
-			nng_msg *msg = op->msg;
-			op->msg      = NULL;
-			handle_park(op->handle, op, msg);
+		if (op->kind == NNGIO_RECV && op->queue == NULL) {
+			op_park(op); // it had finished, and nobody had looked: as if it had been canceled in that moment
 		}
 		op_recycle(op);
 	}

@@ -93,25 +93,36 @@ wake_receiver(nngio_handle *h)
 	}
 }
 
-// Keeps the message of the receive `op` for the handle's next one.
+// Keeps a message for the handle's next receive.
 void
-handle_park(nngio_handle *h, nngio_op *op, nng_msg *msg)
+handle_park(nngio_handle *h, parked *node)
 {
-	parked *node = op->spare;
-
-	op->spare  = NULL;
-	node->msg  = msg;
-	node->turn = op->turn;
 	pthread_mutex_lock(&h->lock);
-	if (atomic_load(&h->closed) == 2 || is_stale(h, op->turn)) {
+	if (atomic_load(&h->closed) == 2 || is_stale(h, node->turn)) {
 		pthread_mutex_unlock(&h->lock);
-		nng_msg_free(msg);
+		nng_msg_free(node->msg);
 		free(node);
 		return;
 	}
 	insert(h, node);
 	wake_receiver(h);
 	pthread_mutex_unlock(&h->lock);
+}
+
+// Keeps what the receive `op` has been given for the handle's next one.
+void
+op_park(nngio_op *op)
+{
+	parked *node = op->spare;
+
+	batch_park(op);
+	if (op->msg != NULL) {
+		op->spare  = NULL;
+		node->msg  = op->msg;
+		node->turn = op->turn;
+		op->msg    = NULL;
+		handle_park(op->handle, node);
+	}
 }
 
 // Gives the receive the oldest message that is parked, if there is one.

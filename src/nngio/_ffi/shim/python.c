@@ -155,6 +155,71 @@ own_operation(PyObject *module, PyObject *arguments)
 	return (own_pointer(arguments, OWN_OPERATION));
 }
 
+// The bodies of a batch, as a list of bytes; the messages stay the operation's.
+static PyObject *
+batch_bytes(PyObject *module, PyObject *address)
+{
+	nngio_op *op = PyLong_AsVoidPtr(address);
+	nng_msg **msgs;
+	PyObject *list;
+	int       n;
+
+	(void) module;
+	if (op == NULL) {
+		return (NULL);
+	}
+	n = nngio_batch_count(op);
+	if ((msgs = PyMem_Malloc((size_t) n * sizeof(*msgs))) == NULL) {
+		return (PyErr_NoMemory());
+	}
+	nngio_batch_list(op, msgs);
+	list = PyList_New(n);
+	for (int i = 0; i < n && list != NULL; i++) {
+		PyObject *bytes = PyBytes_FromStringAndSize(nng_msg_body(msgs[i]), (Py_ssize_t) nng_msg_len(msgs[i]));
+		if (bytes != NULL) {
+			PyList_SetItem(list, i, bytes);
+		} else {
+			Py_CLEAR(list);
+		}
+	}
+	PyMem_Free(msgs);
+	return (list);
+}
+
+// nngio_begin_send_many with those items of a list that are bytes, from `start` on up to the first that is
+// something else, `max` at most; NNGIO_OTHER when that is the one at `start`.  Nobody else may have the list.
+static PyObject *
+send_bytes(PyObject *module, PyObject *arguments)
+{
+	PyObject   *op, *handle, *list;
+	const void *data[NNGIO_BATCH];
+	size_t      len[NNGIO_BATCH], bytes = 0;
+	Py_ssize_t  start, size;
+	int         n = 0, code = NNGIO_OTHER, max, ms;
+
+	(void) module;
+	if (!PyArg_ParseTuple(arguments, "OOO!nii", &op, &handle, &PyList_Type, &list, &start, &max, &ms)) {
+		return (NULL);
+	}
+	size = PyList_Size(list);
+	for (; start < size && n < max && n < NNGIO_BATCH && bytes < NNGIO_BATCH_BYTES; start++, n++) {
+		PyObject *item = PyList_GetItem(list, start);
+		if (!PyBytes_CheckExact(item)) {
+			break;
+		}
+		data[n] = PyBytes_AsString(item);
+		len[n]  = (size_t) PyBytes_Size(item);
+		bytes += len[n];
+	}
+	if (n != 0) {
+		nngio_op     *o = PyLong_AsVoidPtr(op);
+		nngio_handle *h = PyLong_AsVoidPtr(handle);
+		Py_BEGIN_ALLOW_THREADS code = nngio_begin_send_many(o, h, data, len, n, ms);
+		Py_END_ALLOW_THREADS
+	}
+	return (PyLong_FromLong(code));
+}
+
 static int
 call(void *function)
 {
@@ -195,6 +260,9 @@ static PyMethodDef functions[] = {
 	{ "own_box", own_box, METH_O, "Make a box, which the object's attribute `_owner` owns; return its address." },
 	{ "own_handle", own_handle, METH_VARARGS, "Let the object's attribute `_owner` own the handle at an address." },
 	{ "own_operation", own_operation, METH_VARARGS, "Let the object's attribute `_owner` own the operation at an address." },
+	{ "batch_bytes", batch_bytes, METH_O, "The bodies of the messages of an operation's batch." },
+	{ "send_bytes", send_bytes, METH_VARARGS,
+	    "Send items of a list, from an index on, so many at most; return a code. The operation's `count` is the number of those sent." },
 	{ "call_in_main_thread", call_in_main_thread, METH_O,
 	    "Call a function in the main thread as soon as that runs Python code; what it raises is raised there.\n\n"
 	    "False when too many such calls are waiting." },

@@ -153,15 +153,11 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 	}
 	op_off_loop(op);
 	if (op->kind == NNGIO_RECV) {
-		nng_msg *msg = op->msg;
-		op->msg      = NULL;
-		if (msg == NULL && box != NULL) {
-			msg      = box->msg;
+		if (op->msg == NULL && box != NULL) {
+			op->msg  = box->msg;
 			box->msg = NULL;
 		}
-		if (msg != NULL) {
-			handle_park(op->handle, op, msg);
-		}
+		op_park(op);
 	}
 	nngio_op_drop(op);
 	op->kind = NNGIO_NONE;
