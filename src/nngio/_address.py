@@ -1,6 +1,5 @@
 """Socket addresses, as values."""
 
-import socket
 from typing import Any, NamedTuple
 
 from nngio._core.library import ffi, lib
@@ -52,6 +51,8 @@ Address = TCPAddress | IPCAddress | AbstractAddress | InprocAddress | None
 
 def from_sockaddr(sa: Any) -> Address:
     """The value for an `nng_sockaddr`; None for one that says nothing."""
+    import socket  # it takes as long to import as half of nngio, and not every program asks for an address
+
     family = sa.s_family
     if family == lib.NNG_AF_INET:
         raw = bytes(ffi.buffer(ffi.addressof(sa.s_in, "sa_addr"), 4))
