@@ -142,7 +142,7 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 		}
 	} else if ((h->flags & NNGIO_INLINE_SEND) != 0) {
 		ms = ms == 0 ? 1 : ms; // RESPONDENT asks for time before it looks whether it needs any
-		if (op->queue == NULL && aio_to_try(op) != NULL) {
+		if (op_inline_aio(op) != NULL) {
 			op->inlined = true;
 			op_pending(op);
 			op_start(op, op->inline_aio, ms, msg);
@@ -150,6 +150,10 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 				return (inline_finish(op));
 			}
 			pending_add(op);
+			if (op->queue != NULL && !patience_add(op)) {
+				nng_aio_abort(op->inline_aio, NNG_ENOMEM);
+				return (inline_finish(op));
+			}
 			return (NNGIO_PENDING);
 		}
 	}

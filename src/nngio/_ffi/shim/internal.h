@@ -104,6 +104,8 @@ struct nngio_op {
 	uint64_t     tag;
 	nngio_op    *next;                       // in the queue, or in the pool
 	nngio_op    *pending_next, *pending_prev; // in the handle's list
+	nngio_op    *patience_next, *patience_prev; // see patience.c, under its lock
+	bool         patient;
 
 	_Atomic(nngio_handle *) listed; // in whose list of pending operations; changed under that one's lock
 };
@@ -155,6 +157,10 @@ void left_ends(nngio_op *op, int result);
 void dials_begin(nngio_handle *h, uint32_t dialer);
 void dial_abort(nngio_op *op, int code);
 
+// patience.c
+bool patience_add(nngio_op *op);
+bool patience_remove(nngio_op *op);
+
 // batch.c
 void batch_park(nngio_op *op);
 void batch_drop(nngio_op *op);
@@ -181,6 +187,7 @@ int  op_try_recv(nngio_op *op, nngio_handle *h, nng_aio *aio);
 nng_aio *aio_to_try(nngio_op *op);
 nng_aio *op_inline_aio(nngio_op *op);
 bool inline_done(nngio_op *op);
+void inline_end(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
 int  op_send_allowed(nngio_op *op, nngio_handle *h);

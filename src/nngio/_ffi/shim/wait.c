@@ -8,8 +8,9 @@
 
 #define LOOK_MS 50
 
-int
-inline_finish(nngio_op *op)
+// The end of an inline send that NNG has finished; the operation is its caller's.
+void
+inline_end(nngio_op *op)
 {
 	nng_msg *left;
 	int      aborted;
@@ -22,7 +23,17 @@ inline_finish(nngio_op *op)
 	}
 	op->inlined = false;
 	op_sent(op, left);
+}
+
+// The same for its owner.
+int
+inline_finish(nngio_op *op)
+{
+	inline_end(op);
 	atomic_store(&op->state, OP_IDLE);
+	if (op->queue != NULL) {
+		queue_rele(op->queue); // nothing is pushed
+	}
 	return (op->result);
 }
 
@@ -116,7 +127,7 @@ nngio_cancel(nngio_op *op)
 	unsigned s = OP_PENDING;
 
 	nngio_op_abort(op, NNG_ECANCELED);
-	if (op->inlined) {
+	if (op->kind == NNGIO_SEND && (op->queue != NULL ? patience_remove(op) : op->inlined)) {
 		return (inline_finish(op));
 	}
 	while (s == OP_PENDING || s == OP_WAITED) {
