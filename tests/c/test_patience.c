@@ -55,24 +55,6 @@ op_of_the_loop(uint64_t tag)
 	return (op);
 }
 
-// Replies until one has to wait: that one, whose message is of 6 bytes, is returned.
-static nngio_op *
-reply_that_waits(void)
-{
-	nngio_op *op = op_of_the_loop(7);
-
-	for (int n = 0; n < MANY; n++) {
-		int rv;
-		ask();
-		if ((rv = nngio_begin_send(op, one, "answer", 6, -1)) == NNGIO_PENDING) {
-			return (op);
-		}
-		EQUAL(rv, 0);
-	}
-	CHECK(!"the pipe takes all");
-	return (NULL);
-}
-
 static void
 drained(nngio_op *op)
 {
@@ -83,6 +65,28 @@ drained(nngio_op *op)
 	CHECK(got == op);
 	nngio_op_settle(op);
 	CHECK(!nngio_op_busy(op));
+}
+
+// Replies until one has to wait, and does so for `ms`: that one, whose message is of 6 bytes, is returned.
+static nngio_op *
+reply_that_waits(int ms)
+{
+	nngio_op *op = op_of_the_loop(7);
+
+	for (int n = 0; n < MANY; n++) {
+		int rv;
+		ask();
+		if ((rv = nngio_begin_send(op, one, "answer", 6, -1)) == NNGIO_PENDING) {
+			if (nngio_queue_wait(queue, ms) == 0) {
+				return (op);
+			}
+			drained(op); // its pipe was only on the point of passing on the message before
+			rv = op->result;
+		}
+		EQUAL(rv, 0);
+	}
+	CHECK(!"the pipe takes all");
+	return (NULL);
 }
 
 static void
@@ -102,10 +106,11 @@ a_reply_that_waits_ends_when_its_pipe_is_free(opener open_one, opener open_raw)
 
 	open_both(open_one, open_raw);
 	for (int turn = 0; turn < 3; turn++) {
-		op = reply_that_waits();
-		sleep_us(3000);
+		op = reply_that_waits(50);
 		CHECK(nngio_op_busy(op));
-		receive_all();
+		while (nngio_queue_wait(queue, 1) == 0) {
+			receive_all();
+		}
 		drained(op);
 		EQUAL(op->result, 0);
 		CHECK(op->msg == NULL);
@@ -120,7 +125,7 @@ a_reply_that_is_cancelled_comes_back(opener open_one, opener open_raw)
 	nngio_op *op;
 
 	open_both(open_one, open_raw);
-	op = reply_that_waits();
+	op = reply_that_waits(50);
 	EQUAL(nngio_cancel(op), NNG_ECANCELED);
 	CHECK(!nngio_op_busy(op)); // it was not on the queue, and does not get there
 	EQUAL(op->len, 6);
@@ -135,7 +140,7 @@ a_reply_that_is_aborted_ends_on_the_queue(opener open_one, opener open_raw)
 	nngio_op *op;
 
 	open_both(open_one, open_raw);
-	op = reply_that_waits();
+	op = reply_that_waits(50);
 	EQUAL(nngio_op_abort(op, NNG_ETIMEDOUT), 0);
 	drained(op);
 	EQUAL(op->result, NNG_ETIMEDOUT);
@@ -150,7 +155,7 @@ a_reply_ends_with_its_socket(opener open_one, opener open_raw)
 	nngio_op *op;
 
 	open_both(open_one, open_raw);
-	op = reply_that_waits();
+	op = reply_that_waits(50);
 	nngio_handle_close(one);
 	drained(op);
 	EQUAL(op->result, NNG_ECLOSED);
@@ -163,7 +168,7 @@ static void
 a_reply_that_nobody_waits_for_ends_by_itself(opener open_one, opener open_raw)
 {
 	open_both(open_one, open_raw);
-	nngio_op_free(reply_that_waits()); // its loop is gone
+	nngio_op_free(reply_that_waits(50)); // its loop is gone
 	close_both();
 }
 
@@ -187,7 +192,7 @@ a_cancel_and_a_free_pipe_race(opener open_one, opener open_raw)
 	open_both(open_one, open_raw);
 	for (int turn = 0; turn < turns; turn++) {
 		int       us     = turn % 100;
-		nngio_op *op     = reply_that_waits();
+		nngio_op *op     = reply_that_waits(1);
 		pthread_t thread = start(receive_slowly, &us);
 		int       rv;
 
