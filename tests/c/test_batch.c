@@ -24,6 +24,17 @@ close_pair(void)
 	close_handle(receiver);
 }
 
+// nngio_recv_many, over all its interruptions.
+static int
+receive_batch(nngio_op *op, int most, int ms)
+{
+	int rv = nngio_recv_many(op, receiver, most, ms);
+	if (rv == NNGIO_AGAIN && (rv = wait_for(op)) == 0) {
+		nngio_recv_more(op, most);
+	}
+	return (rv);
+}
+
 // Sends numbers, all in one call as far as there is room.
 static void
 send_numbers(nngio_op *op, uint32_t first, int n)
@@ -56,7 +67,7 @@ receive_numbers(nngio_op *op, uint32_t first, int n, int most)
 	nng_msg *msgs[64];
 
 	while (n > 0) {
-		EQUAL(nngio_recv_many(op, receiver, n < most ? n : most, 5000), 0);
+		EQUAL(receive_batch(op, n < most ? n : most, 5000), 0);
 		CHECK(op->count >= 1 && op->count <= most && op->count <= n);
 		EQUAL(op->bytes, (size_t) op->count * 4);
 		nngio_batch_list(op, msgs);
@@ -88,9 +99,9 @@ a_batch_that_is_given_up_is_received_again(void)
 	open_pair();
 	send_numbers(op, 0, 60);
 	for (int turn = 0; turn < 100; turn++) {
-		EQUAL(nngio_recv_many(op, receiver, 1 + turn % 20, 5000), 0);
+		EQUAL(receive_batch(op, 1 + turn % 20, 5000), 0);
 		if (turn % 2 != 0) {
-			EQUAL(nngio_recv_many(other, receiver, 1 + turn % 7, 5000), 0);
+			EQUAL(receive_batch(other, 1 + turn % 7, 5000), 0);
 		}
 		nngio_abandon(op, NULL); // before the one that has the later messages, or after it
 		nngio_abandon(other, NULL);
@@ -113,7 +124,7 @@ messages_go_to_boxes_and_come_back(void)
 
 	open_pair();
 	send_numbers(op, 0, 40);
-	EQUAL(nngio_recv_many(op, receiver, 64, 5000), 0);
+	EQUAL(receive_batch(op, 64, 5000), 0);
 	n = op->count;
 	for (int i = 0; i < n; i++) {
 		boxes[i] = nngio_box_new();
@@ -128,7 +139,7 @@ messages_go_to_boxes_and_come_back(void)
 		CHECK(boxes[i]->msg == NULL);
 	}
 	nngio_abandon(op, NULL);
-	EQUAL(nngio_recv_many(op, receiver, n, 5000), 0);
+	EQUAL(receive_batch(op, n, 5000), 0);
 	EQUAL(op->count, n);
 	nngio_batch_take(op, boxes);
 	op->kind = NNGIO_NONE;
@@ -147,7 +158,7 @@ a_batch_is_dropped_with_its_operation(void)
 
 	open_pair();
 	send_numbers(op, 0, 40);
-	EQUAL(nngio_recv_many(op, receiver, 64, 5000), 0);
+	EQUAL(receive_batch(op, 64, 5000), 0);
 	op->kind = NNGIO_NONE; // as Python does when it has the bodies
 	nngio_op_free(op);
 	close_pair();
@@ -188,7 +199,7 @@ receive_and_give_up(void *arg)
 	unsigned  turn = 0;
 
 	while (atomic_load(&count) < wanted) {
-		int rv = nngio_recv_many(op, receiver, 1 + (int) (turn++ % 9), 20);
+		int rv = receive_batch(op, 1 + (int) (turn++ % 9), 20);
 		if (rv != 0) {
 			continue;
 		}
