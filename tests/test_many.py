@@ -136,7 +136,7 @@ def test_a_send_that_fails_names_what_was_not_sent() -> None:
         assert repr(messages[1]) == "<nngio.Message, sent>"
         with pytest.raises(nngio.TimedOut) as caught:
             socket.send_many([Message(b"5"), b"6"], timeout=0)
-        assert [bytes(data) for data in caught.value.unsent] == [b"5", b"6"]  # type: ignore[arg-type]
+        assert [bytes(data) for data in caught.value.unsent] == [b"5", b"6"]  # type: ignore[arg-type]  # a Message has bytes
         assert caught.value.message is caught.value.unsent[0]
 
 
@@ -185,7 +185,7 @@ def test_what_is_no_message_is_refused_where_it_stands(roomy: Pair) -> None:
     """Those before it are sent."""
     left, right = roomy
     with pytest.raises(TypeError, match="encode it first"):
-        left.send_many([b"a", "b", b"c"])  # type: ignore[list-item]
+        left.send_many([b"a", "b", b"c"])  # type: ignore[list-item]  # on purpose
     assert receive(right, 1) == [b"a"]
 
 

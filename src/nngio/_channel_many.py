@@ -1,7 +1,8 @@
 """The verbs for many messages at once: one crossing into C, one release of the GIL and one wakeup for all of them.
 
 They follow the rules of the verbs for one (`_core/operation.py`, `_channel_async.py`). A batch stays in its operation, in C, until the
-caller has it; its bodies are copied from there, or its messages moved, in one call.
+caller has it; its bodies are copied from there, or its messages moved, in one call. Each `except BaseException` is for what may
+interrupt a verb, Ctrl-C and cancellation above all: it gives the batch back, and raises again.
 """
 
 import time

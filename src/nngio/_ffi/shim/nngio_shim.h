@@ -9,7 +9,8 @@
 //   op      one operation: an aio with a C callback, its result, and the message that it owns.
 //   queue   where finished operations wait for the one thread that resolves them.
 //
-// Every function here is called with the GIL released.  Codes are NNG's, and the negative ones below.
+// Every function here is called with the GIL released, but for those that don't wait and that python.c calls.
+// Codes are NNG's, and the negative ones below.
 
 #ifndef NNGIO_SHIM_H
 #define NNGIO_SHIM_H
