@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import select
 import socket as system_socket
 import threading
 import time
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import trio
 from loops import ASYNCIO, TRIO, UVLOOP, Loop, Tasks, on_all_loops
-from races import until_it_waits
+from races import LONG, until_it_waits
 
 import nngio
 from nngio import Message
+from nngio._core.loops import current
 
 Address = Callable[[str], str]
 Pair = tuple[nngio.Pair0, nngio.Pair0]
@@ -865,3 +867,52 @@ def test_receives_get_their_messages_in_the_order_of_their_calls(loop: Loop, add
             assert received == [b"%d" % number for number in range(count)]
 
         loop.run(main)
+
+
+@pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP], ids=repr)
+def test_no_receive_overtakes_a_message_that_a_cancelled_one_was_given(loop: Loop, pair: Pair) -> None:
+    """The task that is cancelled hasn't had its turn when another one begins to receive."""
+    left, right = pair
+
+    async def main(_: Tasks) -> None:
+        other = asyncio.create_task(right.arecv())
+        await asyncio.sleep(0)
+        left.send(b"1")
+        left.send(b"2")
+        select.select([current().fd], [], [], LONG)
+        other.cancel()
+        assert [await right.arecv(), await right.arecv()] == [b"1", b"2"]
+        with pytest.raises(asyncio.CancelledError):
+            await other
+
+    for _ in range(100):
+        loop.run(main)
+
+
+@pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP], ids=repr)
+def test_nor_one_that_waits_for_its_turn_beside_the_task_that_cancels_it(loop: Loop, pair: Pair) -> None:
+    """Both were given their messages, and the loop has seen both."""
+    left, right = pair
+    cancelled: list[bool] = []
+
+    async def main(_: Tasks) -> None:
+        async def cancel_the_other() -> None:
+            received = [await right.arecv()]
+            cancelled.append(other.cancel())
+            for _ in range(2 if cancelled[-1] else 1):
+                received.append(await right.arecv())
+            assert received == ([b"1", b"2", b"3"] if cancelled[-1] else [b"1", b"3"])
+
+        task = asyncio.create_task(cancel_the_other())
+        await asyncio.sleep(0)
+        other = asyncio.create_task(right.arecv())
+        await asyncio.sleep(0)
+        for body in (b"1", b"2", b"3"):
+            left.send(body)
+        select.select([current().fd], [], [], LONG)
+        await task
+        await asyncio.wait([other])
+
+    for _ in range(100):
+        loop.run(main)
+    assert any(cancelled)

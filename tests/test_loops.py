@@ -171,7 +171,7 @@ each_user = pytest.mark.parametrize(
 
 
 class Census:
-    """What the process has of descriptors, threads, and objects of ours."""
+    """What the process has of descriptors, threads, and objects of ours. Equal: nothing was added."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -180,7 +180,8 @@ class Census:
         self.objects = Counter(type(o).__qualname__ for o in gc.get_objects() if str(type(o).__module__).startswith("nngio"))
 
     def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other)
+        assert isinstance(other, Census)  # what was there before; of its threads some may have ended, such as trio's idle ones
+        return (self.descriptors, self.objects) == (other.descriptors, other.objects) and self.threads <= other.threads
 
     __hash__ = None  # type: ignore[assignment]
 

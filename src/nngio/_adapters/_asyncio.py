@@ -5,11 +5,11 @@ in a future; the task leaves its wakeup function there, and `resume` calls that 
 descriptor readable. A real future would put the wakeup on the loop's list, for one more round of the loop and one more look
 at the selector for each message.
 
-Cancellation. `Task.cancel` calls `cancel()` here: if the operation is not ready, it is aborted in C, which takes NNG's threads
-some microseconds; when it comes back through the queue, the task is woken, `result()` raises the CancelledError in it, and the
-verb abandons the operation. The loop doesn't wait meanwhile, and where many tasks are cancelled together, none is given a
-message that another gives back. If it is ready, `cancel()` says no, and the task raises the CancelledError by itself when it is
-woken, which ends in `abandon` too: either way the cancellation is raised, and a message that had arrived goes back.
+Cancellation. `Task.cancel` calls `cancel()` here, and that gives the operation up in C: it is aborted, which takes NNG's threads
+some microseconds, and a message that it has, or is given after all, goes to the next receive. When it comes back through the
+queue, the task is woken, `result()` raises the CancelledError in it, and the verb abandons the operation. The loop doesn't wait
+meanwhile, and where many tasks are cancelled together, none is given a message that another gives back. Once the task is being
+woken, `cancel()` says no, and the task raises the CancelledError by itself: that ends in `abandon` too.
 """
 
 import asyncio
@@ -71,11 +71,11 @@ class AsyncioOperation(AsyncOperation):
         return 1
 
     def cancel(self, msg: Any = None) -> bool:
-        if self._wakeup is None or self.ready:
+        if self._wakeup is None:
             return False
         self._cancelled = True
         self._message = msg
-        self.adapter.abort(self)
+        self.adapter.give_up(self)
         return True
 
     def cancelled(self) -> bool:

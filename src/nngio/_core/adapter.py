@@ -166,6 +166,18 @@ class Adapter(ABC):
             operation.lent = False
             operation.aborted = True
 
+    def give_up(self, operation: AsyncOperation) -> None:
+        """The same, finished or not, if it is certain that the task will abandon it then.
+
+        What it was given, or is given now, is for the next receive at once: one that another task begins before this one has
+        its turn would overtake it.
+        """
+        with self._lock:
+            if not operation.lent:
+                lib.nngio_op_give_up(operation.c)
+            operation.lent = False
+            operation.aborted = True
+
     def expire(self, operation: AsyncOperation) -> None:
         """The same when its time is up: the result is TimedOut, or what came before that."""
         lib.nngio_op_abort(operation.c, lib.NNG_ETIMEDOUT)

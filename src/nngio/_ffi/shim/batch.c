@@ -42,6 +42,7 @@ nngio_recv_more(nngio_op *op, int max)
 	if ((h->flags & NNGIO_TRY_RECV) == 0 || (aio = aio_to_try(op)) == NULL || handle_enter(h) != 0) {
 		return;
 	}
+	handle_settle(h);
 	while (op->count < max && op->bytes < NNGIO_BATCH_BYTES &&
 	    (op->spare = malloc(sizeof(*op->spare))) != NULL) {
 		op_next_turn(op);

@@ -253,6 +253,7 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 		handle_leave(h);
 		return (rv);
 	}
+	handle_settle(h);
 	if (handle_unpark(h, op)) {
 		handle_leave(h);
 		return (0);

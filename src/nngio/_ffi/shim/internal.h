@@ -20,6 +20,13 @@ enum op_state {
 	OP_CLAIMED = 6, // being submitted: nobody but the submitter may look at it
 };
 
+// Who sees to what a receive is given.
+enum op_custody {
+	CUSTODY_OWNER    = 0, // its owner: it is over, or has not begun
+	CUSTODY_NNG      = 1, // its callback will, and then its owner
+	CUSTODY_GIVEN_UP = 2, // its callback alone: the owner does not want it
+};
+
 // Aborts a sleep with what the owner sees as NNG_ETIMEDOUT.
 #define NNGIO_SLEEP_ABORTED (-1)
 
@@ -49,6 +56,7 @@ struct nngio_handle {
 	atomic_uint     parked_count;
 	_Atomic uint64_t on_loops; // sum of the stamps of the queues that receives are to finish on
 	atomic_uint     sending;  // sends that NNG has, where only one may be, or no receive beside one
+	atomic_uint     giving_up; // receives that were given up, and have not ended yet
 	atomic_uint     turn;     // numbers the receives, and the sends that make replies stale
 	pthread_mutex_t gate;     // held while a send or receive begins, where no receive may be beside a send
 	pthread_mutex_t lock;     // of the fields below and of the lists' links
@@ -72,6 +80,7 @@ struct nngio_op {
 	size_t bytes; // of all their bodies
 
 	atomic_uint   state;
+	atomic_int    custody;
 	int           slice_ms; // the longest wait at a time; -1 for no end
 	nng_msg      *msg;      // owned by the operation
 	nngio_box    *box;      // where the message goes instead, when Python gave one
@@ -130,6 +139,7 @@ void handle_park(nngio_handle *h, parked *node);
 void op_park(nngio_op *op);
 bool handle_unpark(nngio_handle *h, nngio_op *op);
 void handle_unpark_all(nngio_handle *h);
+void handle_settle(nngio_handle *h);
 void handle_restarts(nngio_handle *h);
 bool handle_restarted(nngio_handle *h, nngio_op *op);
 nng_msg *handle_delivered(nngio_handle *h, nngio_op *op, nng_msg *msg);

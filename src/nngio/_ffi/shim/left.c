@@ -61,6 +61,7 @@ left_follow(nngio_op *op, nngio_handle *h, int ms)
 		h->follower = op;
 		op->ms      = ms;
 		op->begun   = nng_clock();
+		atomic_store(&op->custody, CUSTODY_NNG);
 		pending_link(op);
 		sleep_as_long(op);
 		wake_receiver(h); // what was left may be just parking its message

@@ -138,6 +138,7 @@ int  nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms);
 int  nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms);
 int  nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms);
 int  nngio_op_abort(nngio_op *op, int code);
+void nngio_op_give_up(nngio_op *op);
 void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);
 bool nngio_op_receives_on(nngio_op *op, nngio_handle *h);

@@ -247,6 +247,7 @@ op_receive(nngio_op *op, int ms)
 			return (NNG_ESTATE);
 		}
 	}
+	atomic_store(&op->custody, CUSTODY_NNG);
 	pending_add(op);
 	op_start(op, op->aio, ms, NULL);
 	if (gated) {
@@ -318,6 +319,21 @@ finish_send(nngio_op *op)
 	op_complete(op, rv);
 }
 
+// The end of a receive.  If it was given up, what it was given is for the next one.
+static void
+recv_complete(nngio_op *op, int result)
+{
+	nngio_handle *h = op->handle;
+
+	if (atomic_exchange(&op->custody, CUSTODY_OWNER) == CUSTODY_GIVEN_UP) {
+		op_park(op);
+		atomic_fetch_sub(&h->giving_up, 1);
+		word_wake(&h->giving_up);
+		result = NNG_ECANCELED;
+	}
+	op_complete(op, result);
+}
+
 static void
 finish_recv(nngio_op *op)
 {
@@ -342,11 +358,11 @@ finish_recv(nngio_op *op)
 	}
 	if (msg != NULL) {
 		op_keep(op, msg);
-		op_complete(op, 0);
+		recv_complete(op, 0);
 		return;
 	}
 	if ((redeliver || (h->flags & NNGIO_SURVEYS) != 0) && handle_unpark(h, op)) {
-		op_complete(op, 0);
+		recv_complete(op, 0);
 		return;
 	}
 	if (redeliver && aborted == 0 && result == NNG_ECANCELED && !handle_restarted(h, op)) {
@@ -366,7 +382,7 @@ finish_recv(nngio_op *op)
 		}
 	}
 	left_give_up(h, op->leader, result);
-	op_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
+	recv_complete(op, aborted != 0 && result == NNG_ECANCELED ? aborted : result);
 }
 
 // See nngio_submit_sleep.

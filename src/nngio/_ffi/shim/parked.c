@@ -125,6 +125,18 @@ op_park(nngio_op *op)
 	}
 }
 
+// Waits for receives that were given up: what they were given comes before what a receive that begins now gets.
+// It takes no longer than a thread of NNG's needs to run.  Called on any thread but those.
+void
+handle_settle(nngio_handle *h)
+{
+	unsigned n;
+
+	while ((n = atomic_load(&h->giving_up)) != 0) {
+		word_wait(&h->giving_up, n, 20);
+	}
+}
+
 // Gives the receive the oldest message that is parked, if there is one.
 bool
 handle_unpark(nngio_handle *h, nngio_op *op)

@@ -100,6 +100,7 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 		op_complete(op, rv);
 		return (0);
 	}
+	handle_settle(h);
 	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
 		op_complete(op, rv);
 	} else if (handle_unpark(h, op)) {
@@ -191,6 +192,29 @@ nngio_op_abort(nngio_op *op, int code)
 		break;
 	}
 	return (0);
+}
+
+// Cancels an operation whose owner is certain to abandon it, and has not come to that yet: a message that it
+// was given, or is given now, is for the next receive at once, so that none which begins in between overtakes it.
+void
+nngio_op_give_up(nngio_op *op)
+{
+	if (nngio_forked()) {
+		return;
+	}
+	if (op->kind == NNGIO_RECV) {
+		int custody = CUSTODY_NNG;
+
+		atomic_fetch_add(&op->handle->giving_up, 1);
+		if (!atomic_compare_exchange_strong(&op->custody, &custody, CUSTODY_GIVEN_UP)) {
+			atomic_fetch_sub(&op->handle->giving_up, 1);
+			if (custody == CUSTODY_OWNER) {
+				op_park(op); // of its callback there is nothing left but the push on the queue
+			}
+			return;
+		}
+	}
+	nngio_op_abort(op, NNG_ECANCELED);
 }
 
 // Marks an operation that was drained from its queue as done, once its callback in Python has run:
