@@ -154,9 +154,90 @@ operations_that_were_dropped_with_their_queue_are_recycled(void)
 	}
 }
 
+static nngio_handle *sender, *receiver;
+
+static void *
+send_all(void *argument)
+{
+	nngio_op *op = new_op();
+
+	for (int i = 0; i < each; i++) {
+		send_number(op, sender, (uint32_t) i);
+	}
+	nngio_op_free(op);
+	return (argument);
+}
+
+// Receives into one operation, while the other one may still have to come out of the queue.
+static uint32_t
+receive_into(nngio_op **ops, unsigned tag)
+{
+	uint32_t tags[2];
+	bool     seen = nngio_begin_recv(ops[tag], receiver, -1) == 0;
+
+	while (!seen) {
+		EQUAL(nngio_queue_wait(queue, 5000), 1);
+		for (int n = nngio_queue_settle(queue, tags, 2); n-- > 0;) {
+			if (tags[n] == tag) {
+				EQUAL(ops[tag]->result, 0);
+				seen = true;
+			}
+		}
+	}
+	return (number_of(ops[tag]));
+}
+
+// The last operation that was given up may not have come out of the queue yet when the next is begun.
+static void
+what_a_receive_that_is_given_up_was_given_comes_first(void)
+{
+	nngio_op *ops[2] = { new_op(), new_op() };
+	unsigned  seed   = 5;
+	uint32_t  next   = 0, tags[2];
+
+	each     = rounds(20000);
+	queue    = nngio_queue_new();
+	sender   = open_socket(nng_pair0_open, PAIR_FLAGS);
+	receiver = open_socket(nng_pair0_open, PAIR_FLAGS);
+	connect_both(receiver, sender);
+	for (unsigned i = 0; i < 2; i++) {
+		EQUAL(nngio_op_attach(ops[i], queue, i), 0);
+	}
+	pthread_t thread = start(send_all, NULL);
+	while (next < (uint32_t) each) {
+		if (nngio_begin_recv(ops[0], receiver, -1) == 0) {
+			EQUAL(number_of(ops[0]), next++);
+			continue;
+		}
+		for (unsigned turns = dice(&seed, 3000); turns > 0; turns--) {
+			__asm__ volatile("");
+		}
+		if (dice(&seed, 8) == 0) {
+			sleep_us(100);
+		}
+		nngio_op_give_up(ops[0]);
+		if (dice(&seed, 4) == 0) {
+			nngio_op_give_up(ops[0]); // does nothing
+		}
+		EQUAL(receive_into(ops, 1), next++);
+		while (nngio_op_busy(ops[0])) {
+			EQUAL(nngio_queue_wait(queue, 5000), 1);
+			nngio_queue_settle(queue, tags, 2);
+		}
+		nngio_abandon(ops[0], NULL);
+	}
+	join(thread);
+	nngio_op_free(ops[0]);
+	nngio_op_free(ops[1]);
+	close_handle(sender);
+	close_handle(receiver);
+	nngio_queue_free(queue);
+}
+
 int
 main(void)
 {
+	RUN(what_a_receive_that_is_given_up_was_given_comes_first);
 	RUN(all_that_four_threads_push_is_drained_once_and_in_order);
 	RUN(a_settled_batch_leaves_the_descriptor_readable_when_there_is_more);
 	RUN(a_wake_ends_a_wait_on_an_empty_queue);

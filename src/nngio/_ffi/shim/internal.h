@@ -24,7 +24,7 @@ enum op_state {
 enum op_custody {
 	CUSTODY_OWNER    = 0, // its owner: it is over, or has not begun
 	CUSTODY_NNG      = 1, // its callback will, and then its owner
-	CUSTODY_GIVEN_UP = 2, // its callback alone: the owner does not want it
+	CUSTODY_GIVEN_UP = 2, // its callback alone, though it be over: the owner does not want it
 };
 
 // Aborts a sleep with what the owner sees as NNG_ETIMEDOUT.

@@ -184,6 +184,7 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->redeliver = false;
 	op->left      = false;
 	op->leader    = NULL;
+	atomic_store(&op->custody, CUSTODY_OWNER);
 	op->dialer    = 0;
 	op->listener  = 0;
 	return (0);
@@ -323,9 +324,10 @@ finish_send(nngio_op *op)
 static void
 recv_complete(nngio_op *op, int result)
 {
-	nngio_handle *h = op->handle;
+	nngio_handle *h       = op->handle;
+	int           custody = CUSTODY_NNG;
 
-	if (atomic_exchange(&op->custody, CUSTODY_OWNER) == CUSTODY_GIVEN_UP) {
+	if (!atomic_compare_exchange_strong(&op->custody, &custody, CUSTODY_OWNER)) {
 		op_park(op);
 		atomic_fetch_sub(&h->giving_up, 1);
 		word_wake(&h->giving_up);
