@@ -198,6 +198,8 @@ def extension_flags(options: Options) -> list[str]:
     ]
     if not options.plain:
         flags.append("-UNDEBUG")
+    if "NNGIO_NNG_TASKQ_THREADS" in options.tuning:
+        flags.append(f"-DNNGIO_TASK_THREADS={options.tuning['NNGIO_NNG_TASKQ_THREADS']}")
     flags += [
         "-Wall",
         "-Wextra",

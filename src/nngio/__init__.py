@@ -42,6 +42,7 @@ from nngio._core.errors import (
     WriteOnly,
 )
 from nngio._dialer import Dialer
+from nngio._init import init
 from nngio._listener import Listener
 from nngio._message import Message
 from nngio._pipe import Pipe
@@ -134,4 +135,5 @@ __all__ = [
     "Unreachable",
     "WriteOnly",
     "__version__",
+    "init",
 ]

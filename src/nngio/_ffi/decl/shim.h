@@ -36,6 +36,7 @@ typedef struct nngio_handle nngio_handle;
 typedef struct nngio_queue nngio_queue;
 
 int nngio_init(void);
+int nngio_init_set_parameter(int parameter, uint64_t value);
 bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_end(void);

@@ -1,9 +1,14 @@
 // Starting NNG, what a fork leaves behind, and the interpreter's exit.
 
+#ifdef __linux__
+#define _GNU_SOURCE
+#include <sched.h>
+#endif
 #include <signal.h>
 #include <unistd.h>
 
 #include "internal.h"
+#include "nngio_features.h"
 
 // Set in the child of a fork that happened after NNG had started: its threads are gone and its locks
 // are in whatever state they were, so nothing may reach NNG any more.
@@ -74,6 +79,66 @@ restore_signals(const void *old)
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
+// Task threads run what the pipes bring, one piece at a time for each pipe, and all of them take their work from
+// one list under one lock.  NNG's own number, two for each core, makes them wait for each other more than it gets
+// done; fewer than two could wait for one another for ever.
+#define TASK_THREADS_MIN 2
+#define TASK_THREADS_MAX 16
+
+static inline int
+default_task_threads(void)
+{
+	int n = (int) sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __linux__
+	cpu_set_t set; // what this process may use
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+		n = CPU_COUNT(&set);
+	}
+#endif
+	return (n < TASK_THREADS_MIN ? TASK_THREADS_MIN : n > TASK_THREADS_MAX ? TASK_THREADS_MAX : n);
+}
+
+#ifndef NNGIO_TASK_THREADS // the build may have been told a number
+#define NNGIO_TASK_THREADS default_task_threads()
+#endif
+
+#ifdef NNGIO_HAVE_nng_init_set_parameter
+static bool task_threads_set;
+#endif
+
+// NNG's nng_init_set_parameter, as long as NNG has not started: NNG_ESTATE afterwards, NNG_ENOTSUP without it.
+int
+nngio_init_set_parameter(int parameter, uint64_t value)
+{
+	int rv;
+
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
+	}
+	pthread_mutex_lock(&start_lock);
+	if ((rv = atomic_load(&started) == 0 ? 0 : NNG_ESTATE) == 0) {
+#ifdef NNGIO_HAVE_nng_init_set_parameter
+		nng_init_set_parameter(parameter, value);
+		task_threads_set |= parameter == NNG_INIT_NUM_TASK_THREADS;
+#else
+		rv = NNG_ENOTSUP;
+#endif
+	}
+	pthread_mutex_unlock(&start_lock);
+	return (rv);
+}
+
+static void
+set_defaults(void)
+{
+#ifdef NNGIO_HAVE_nng_init_set_parameter
+	if (!task_threads_set) {
+		nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS, (uint64_t) NNGIO_TASK_THREADS);
+	}
+#endif
+}
+
 // Called by whoever makes the first socket or operation, on any thread; later calls cost one load.
 int
 nngio_init(void)
@@ -95,6 +160,7 @@ nngio_init(void)
 			watching = true;
 		}
 		atomic_store(&started, 1); // a child that is forked from here on can't use what is half made
+		set_defaults();
 		block_signals(&old);
 		if ((rv = nng_aio_alloc(&aio, NULL, NULL)) == 0) { // this starts the library
 			nng_aio_free(aio);

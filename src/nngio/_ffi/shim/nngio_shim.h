@@ -66,6 +66,7 @@ enum nngio_kind {
 
 // lifecycle.c
 int  nngio_init(void);
+int  nngio_init_set_parameter(int parameter, uint64_t value);
 bool nngio_started(void);
 bool nngio_forked(void);
 void nngio_end(void);
