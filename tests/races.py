@@ -114,6 +114,7 @@ RECEIVING: dict[str, Callable[[], Receiving]] = {
     "pair1": lambda: FromPeer(nngio.Pair1, nngio.Pair1),
     "pull0": lambda: FromPeer(nngio.Push0, nngio.Pull0),
     "bus0": lambda: FromPeer(nngio.Bus0, nngio.Bus0),
+    "pull0 that prefetches": lambda: FromPeer(nngio.Push0, lambda listen: nngio.Pull0(listen=listen, prefetch=3)),
     "sub0": FromPublisher,
     "rep0": lambda: FromPeer(nngio.Req0, nngio.Rep0),
     "rep0 context": lambda: FromPeer(nngio.Req0, nngio.Rep0, on_context=True),

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from nngio._channel import Channel
+from nngio._channel import Channel, Receiver
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import ffi, lib
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket", "open_sockets", "set_options"]
 
+MOST_PREFETCHED = 1_000_000
+
 open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet."""
 
@@ -30,6 +32,8 @@ class Socket(Channel, HasOptions):
 
     `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
     by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
+    `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
+    messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing.
 
     Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
     All methods are thread-safe, `close` included. A socket doesn't survive a fork.
@@ -49,6 +53,7 @@ class Socket(Channel, HasOptions):
         dial: "str | list[str] | tuple[str, ...] | None" = None,
         raw: bool = False,
         block: bool = True,
+        prefetch: int = 0,
         **options: Any,
     ) -> None:
         opener = self._opener(raw)
@@ -56,6 +61,7 @@ class Socket(Channel, HasOptions):
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
+        self._prefetch = self._check_prefetch(prefetch, flags)
         handle = lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code)
         check(code[0])
         self._handle = own_handle(self, handle)
@@ -64,6 +70,8 @@ class Socket(Channel, HasOptions):
         try:
             set_options(self, options)
             self._prepare()
+            if prefetch:
+                check(lib.nngio_prefetch(handle, prefetch))
             for url in (listen,) if isinstance(listen, str) else listen or ():
                 self.listen(url)
             for url in (dial,) if isinstance(dial, str) else dial or ():
@@ -71,6 +79,23 @@ class Socket(Channel, HasOptions):
         except BaseException:
             self.close()
             raise
+
+    def _check_prefetch(self, number: int, flags: int) -> int:
+        name = type(self).__name__
+        if not isinstance(number, int):
+            raise TypeError(f"prefetch is a number of messages, not {type(number).__name__}")
+        if not 0 <= number <= MOST_PREFETCHED:
+            raise InvalidArgument(f"prefetch is 0 to {MOST_PREFETCHED} messages; got {number}")
+        if number and not isinstance(self, Receiver):
+            raise InvalidArgument(f"{name} receives nothing that it could prefetch")
+        if number and flags & (lib.NNGIO_SEND_RESTARTS | lib.NNGIO_SEND_NEEDS_ONE):
+            raise InvalidArgument(f"{name} can't prefetch: it receives one message for each that it sends")
+        return number
+
+    @property
+    def prefetch(self) -> int:
+        """How many messages it reads ahead; 0 if it doesn't."""
+        return self._prefetch
 
     def _prepare(self) -> None:
         """What a protocol has to do before the first peer may come."""

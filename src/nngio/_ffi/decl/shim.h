@@ -70,6 +70,7 @@ int nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms);
 int nngio_begin_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
 int nngio_recv_many(nngio_op *op, nngio_handle *h, int max, int ms);
 void nngio_recv_more(nngio_op *op, int max);
+int nngio_prefetch(nngio_handle *h, int max);
 void nngio_batch_take(nngio_op *op, nngio_box **boxes);
 void nngio_batch_return(nngio_op *op, nngio_box **boxes);
 void nngio_abandon(nngio_op *op, nngio_box *box);

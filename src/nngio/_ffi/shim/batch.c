@@ -33,24 +33,28 @@ void
 nngio_recv_more(nngio_op *op, int max)
 {
 	nngio_handle *h = op->handle;
-	nng_aio      *aio;
+	nng_aio      *aio = NULL;
 
 	if (nngio_forked()) {
 		return;
 	}
 	batch_add(op);
-	if ((h->flags & NNGIO_TRY_RECV) == 0 || (aio = aio_to_try(op)) == NULL || handle_enter(h) != 0) {
+	if (h->reader == NULL && ((h->flags & NNGIO_TRY_RECV) == 0 || (aio = aio_to_try(op)) == NULL)) {
+		return;
+	}
+	if (handle_enter(h) != 0) {
 		return;
 	}
 	handle_settle(h);
 	while (op->count < max && op->bytes < NNGIO_BATCH_BYTES &&
 	    (op->spare = malloc(sizeof(*op->spare))) != NULL) {
 		op_next_turn(op);
-		if (!handle_unpark(h, op) && op_try_recv(op, h, aio) != 0) {
+		if (!handle_unpark(h, op) && (aio == NULL || op_try_recv(op, h, aio) != 0)) {
 			break;
 		}
 		batch_add(op);
 	}
+	reader_go_on(h);
 	handle_leave(h);
 }
 

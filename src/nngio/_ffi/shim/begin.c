@@ -255,6 +255,7 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 	}
 	handle_settle(h);
 	if (handle_unpark(h, op)) {
+		reader_go_on(h);
 		handle_leave(h);
 		return (0);
 	}
@@ -280,7 +281,12 @@ nngio_begin_recv(nngio_op *op, nngio_handle *h, int ms)
 			return (0);
 		}
 	}
-	if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
+	if (h->reader != NULL) {
+		if (ms == 0) {
+			handle_leave(h);
+			return (NNG_ETIMEDOUT);
+		}
+	} else if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = aio_to_try(op)) != NULL) {
 		if ((rv = op_try_recv(op, h, aio)) != NNG_ETIMEDOUT || ms == 0) {
 			handle_leave(h);
 			return (rv);

@@ -42,6 +42,7 @@ handle_rele(nngio_handle *h)
 		return;
 	}
 	handle_unpark_all(h);
+	reader_free(h);
 	retired_leave(h); // this may be the callback of one of them
 	pthread_mutex_destroy(&h->lock);
 	pthread_mutex_destroy(&h->gate);
@@ -207,6 +208,7 @@ shut(nngio_handle *h)
 		pause_briefly(turn++);
 	}
 	pending_end(h);
+	reader_end(h);
 	retired_free(h);
 	return (true);
 }

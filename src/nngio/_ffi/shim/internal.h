@@ -43,6 +43,9 @@ typedef struct retired {
 	struct retired *next;
 } retired;
 
+// See prefetch.c.
+typedef struct reader reader;
+
 struct nngio_handle {
 	atomic_uint     refs;
 	uint32_t        id;
@@ -66,6 +69,7 @@ struct nngio_handle {
 	nngio_op       *dialing;                      // operations in nng_dialer_start
 	_Atomic(nngio_op *) left;                     // the receive that was interrupted: see left.c
 	nngio_op       *follower;                     // the one that waits behind it
+	reader         *reader;                       // set before the first receive, or NULL
 	retired        *retired_first, *retired_last;
 	unsigned        retired_count;
 };
@@ -96,6 +100,8 @@ struct nngio_op {
 	bool          dropped;   // on its queue, and its owner is gone
 	bool          counted;   // in the handle's `sending`
 	bool          left;      // its caller was interrupted, and it goes on: see left.c; under the lock
+	bool          waits;     // for what the handle's reader brings: see prefetch.c
+	bool          sleeps;    // until then, because its time may be up before
 	nngio_op     *leader;    // of a receive that has ended: the one it waited behind, if that has not
 	bool          redeliver; // a receive aborted so that it picks up a parked message; under the lock
 	int           aborted;   // the code that the owner asked for, or 0; under the lock if listed
@@ -144,10 +150,24 @@ void handle_restarts(nngio_handle *h);
 bool handle_restarted(nngio_handle *h, nngio_op *op);
 nng_msg *handle_delivered(nngio_handle *h, nngio_op *op, nng_msg *msg);
 void wake_receiver(nngio_handle *h);
+parked *parked_take_first(nngio_handle *h);
+void parked_insert(nngio_handle *h, parked *node);
+void parked_free(nngio_handle *h, parked *node);
+
+// prefetch.c
+bool reader_reuse(nngio_handle *h, parked *node);
+void reader_deliver(nngio_handle *h);
+void reader_abort(nngio_op *op, int code);
+void reader_go_on(nngio_handle *h);
+void reader_wait(nngio_op *op, int ms);
+void finish_wait(nngio_op *op);
+void reader_end(nngio_handle *h);
+void reader_free(nngio_handle *h);
 
 // pending.c
 void pending_add(nngio_op *op);
 void pending_link(nngio_op *op);
+void pending_unlink(nngio_op *op);
 bool pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted);
 void pending_look_again(nngio_handle *h, nngio_op *op);
 void pending_end(nngio_handle *h);
@@ -158,6 +178,7 @@ void retired_free(nngio_handle *h);
 void retired_leave(nngio_handle *h);
 
 // left.c
+void op_sleep(nngio_op *op);
 bool left_follow(nngio_op *op, nngio_handle *h, int ms);
 void left_give_up(nngio_handle *h, nngio_op *leader, int result);
 void left_forget(nngio_handle *h, int result);
@@ -182,6 +203,7 @@ void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
 void op_send(nngio_op *op, int ms, nng_msg *msg);
 int  op_receive(nngio_op *op, int ms);
 void op_complete(nngio_op *op, int result);
+void recv_complete(nngio_op *op, int result);
 void op_recycle(nngio_op *op);
 void op_keep(nngio_op *op, nng_msg *msg);
 void op_set_header(nngio_op *op, nngio_handle *h, nng_msg *msg);

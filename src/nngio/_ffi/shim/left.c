@@ -35,9 +35,9 @@ nngio_leave(nngio_op *op, nngio_box *box)
 	}
 }
 
-// The sleep of a follower, 24 days for one that waits for ever.  See nngio_submit_sleep.
-static void
-sleep_as_long(nngio_op *op)
+// The sleep of a receive that NNG does not have, 24 days for one that waits for ever.  See nngio_submit_sleep.
+void
+op_sleep(nngio_op *op)
 {
 	int ms = op->ms < 0 ? INT32_MAX - 1 : op->ms;
 
@@ -63,7 +63,7 @@ left_follow(nngio_op *op, nngio_handle *h, int ms)
 		op->begun   = nng_clock();
 		atomic_store(&op->custody, CUSTODY_NNG);
 		pending_link(op);
-		sleep_as_long(op);
+		op_sleep(op);
 		wake_receiver(h); // what was left may be just parking its message
 	}
 	pthread_mutex_unlock(&h->lock);

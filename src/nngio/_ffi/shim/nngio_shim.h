@@ -130,6 +130,9 @@ void nngio_batch_list(nngio_op *op, nng_msg **msgs);
 void nngio_batch_take(nngio_op *op, nngio_box **boxes);
 void nngio_batch_return(nngio_op *op, nngio_box **boxes);
 
+// prefetch.c
+int nngio_prefetch(nngio_handle *h, int max);
+
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);
 

@@ -183,6 +183,8 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->inlined   = false;
 	op->redeliver = false;
 	op->left      = false;
+	op->waits     = false;
+	op->sleeps    = false;
 	op->leader    = NULL;
 	atomic_store(&op->custody, CUSTODY_OWNER);
 	op->dialer    = 0;
@@ -241,6 +243,10 @@ op_receive(nngio_op *op, int ms)
 	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
 
 	ms = explicit_ms(op, ms);
+	if (h->reader != NULL) {
+		reader_wait(op, ms);
+		return (0);
+	}
 	if (gated) {
 		pthread_mutex_lock(&h->gate);
 		if (atomic_load(&h->sending) != 0) {
@@ -321,7 +327,7 @@ finish_send(nngio_op *op)
 }
 
 // The end of a receive.  If it was given up, what it was given is for the next one.
-static void
+void
 recv_complete(nngio_op *op, int result)
 {
 	nngio_handle *h       = op->handle;
@@ -414,7 +420,7 @@ op_callback(void *arg)
 		finish_send(op);
 		break;
 	case NNGIO_RECV:
-		finish_recv(op);
+		(op->waits ? finish_wait : finish_recv)(op);
 		break;
 	default:
 		finish_sleep(op);

@@ -26,8 +26,8 @@ is_stale(nngio_handle *h, uint32_t turn)
 }
 
 // Under the lock.
-static parked *
-take_first(nngio_handle *h)
+parked *
+parked_take_first(nngio_handle *h)
 {
 	parked *node = h->parked_first;
 
@@ -41,8 +41,17 @@ take_first(nngio_handle *h)
 }
 
 // Under the lock.
-static void
-insert(nngio_handle *h, parked *node)
+void
+parked_free(nngio_handle *h, parked *node)
+{
+	if (!reader_reuse(h, node)) {
+		free(node);
+	}
+}
+
+// Under the lock.
+void
+parked_insert(nngio_handle *h, parked *node)
 {
 	parked **link = &h->parked_first;
 
@@ -64,7 +73,7 @@ static void
 drop_stale(nngio_handle *h)
 {
 	while (h->parked_first != NULL && is_stale(h, h->parked_first->turn)) {
-		parked *node = take_first(h);
+		parked *node = parked_take_first(h);
 		nng_msg_free(node->msg);
 		free(node);
 	}
@@ -78,6 +87,10 @@ void
 wake_receiver(nngio_handle *h)
 {
 	if (h->parked_first == NULL) {
+		return;
+	}
+	if (h->reader != NULL) {
+		reader_deliver(h);
 		return;
 	}
 	for (nngio_op *r = h->pending_first; r != NULL; r = r->pending_next) {
@@ -104,7 +117,7 @@ handle_park(nngio_handle *h, parked *node)
 		free(node);
 		return;
 	}
-	insert(h, node);
+	parked_insert(h, node);
 	wake_receiver(h);
 	pthread_mutex_unlock(&h->lock);
 }
@@ -147,15 +160,13 @@ handle_unpark(nngio_handle *h, nngio_op *op)
 		return (false);
 	}
 	pthread_mutex_lock(&h->lock);
-	node = take_first(h);
-	pthread_mutex_unlock(&h->lock);
-	if (node == NULL) {
-		return (false);
+	if ((node = parked_take_first(h)) != NULL) {
+		op_keep(op, node->msg);
+		op->turn = node->turn;
+		parked_free(h, node);
 	}
-	op_keep(op, node->msg);
-	op->turn = node->turn;
-	free(node);
-	return (true);
+	pthread_mutex_unlock(&h->lock);
+	return (node != NULL);
 }
 
 void
@@ -164,7 +175,7 @@ handle_unpark_all(nngio_handle *h)
 	parked *node;
 
 	pthread_mutex_lock(&h->lock);
-	while ((node = take_first(h)) != NULL) {
+	while ((node = parked_take_first(h)) != NULL) {
 		nng_msg_free(node->msg);
 		free(node);
 	}
@@ -210,12 +221,12 @@ handle_delivered(nngio_handle *h, nngio_op *op, nng_msg *msg)
 		uint32_t turn = op->turn;
 		nng_msg *newer = msg;
 
-		node       = take_first(h);
+		node       = parked_take_first(h);
 		msg        = node->msg;
 		op->turn   = node->turn;
 		node->msg  = newer;
 		node->turn = turn;
-		insert(h, node);
+		parked_insert(h, node);
 	}
 	return (msg);
 }

@@ -32,6 +32,17 @@ pending_link(nngio_op *op)
 	atomic_store(&op->listed, h);
 }
 
+// Under the lock.
+void
+pending_unlink(nngio_op *op)
+{
+	nngio_handle *h = op->handle;
+
+	*(op->pending_next != NULL ? &op->pending_next->pending_prev : &h->pending_last)  = op->pending_prev;
+	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) = op->pending_next;
+	atomic_store(&op->listed, NULL);
+}
+
 void
 pending_add(nngio_op *op)
 {
@@ -104,11 +115,7 @@ pending_remove(nngio_op *op, nng_aio **aio, nng_msg **delivered, int *aborted)
 	bool          redeliver;
 
 	pthread_mutex_lock(&h->lock);
-	*(op->pending_next != NULL ? &op->pending_next->pending_prev : &h->pending_last) =
-	    op->pending_prev;
-	*(op->pending_prev != NULL ? &op->pending_prev->pending_next : &h->pending_first) =
-	    op->pending_next;
-	atomic_store(&op->listed, NULL);
+	pending_unlink(op);
 	if (h->follower == op) {
 		op->leader  = h->left;
 		h->follower = NULL;
@@ -170,11 +177,16 @@ pending_end(nngio_handle *h)
 
 	pthread_mutex_lock(&h->lock);
 	if ((h->flags & NNGIO_KEEP_SEND) == 0) {
-		for (nngio_op *op = h->pending_first; op != NULL; op = op->pending_next) {
+		for (nngio_op *next, *op = h->pending_first; op != NULL; op = next) {
+			next = op->pending_next;
 			if (op->aborted == 0) {
 				op->aborted = NNG_ECLOSED;
 			}
-			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, NNG_ECLOSED);
+			if (op->waits) {
+				reader_abort(op, NNG_ECLOSED);
+			} else {
+				nng_aio_abort(op->inlined ? op->inline_aio : op->aio, NNG_ECLOSED);
+			}
 		}
 	}
 	pthread_mutex_unlock(&h->lock);

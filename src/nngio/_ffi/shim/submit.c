@@ -104,6 +104,7 @@ nngio_submit_recv(nngio_op *op, nngio_handle *h, int ms)
 	if ((rv = op_begin(op, h, NNGIO_RECV)) != 0) {
 		op_complete(op, rv);
 	} else if (handle_unpark(h, op)) {
+		reader_go_on(h);
 		op_complete(op, 0);
 	} else {
 		atomic_store(&op->state, OP_PENDING);
@@ -156,6 +157,8 @@ nngio_submit_sleep(nngio_op *op, int sleep_ms, int ms)
 int
 nngio_op_abort(nngio_op *op, int code)
 {
+	nngio_handle *h;
+
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
 	}
@@ -169,15 +172,20 @@ nngio_op_abort(nngio_op *op, int code)
 		}
 		// fall through
 	case NNGIO_RECV:
-		pthread_mutex_lock(&op->handle->lock);
+		h = op->handle;
+		pthread_mutex_lock(&h->lock);
 		if (op->aborted == 0) {
 			op->aborted = code;
 		}
-		if (atomic_load(&op->listed) == op->handle && handle_try_enter(op->handle)) {
-			nng_aio_abort(op->inlined ? op->inline_aio : op->aio, op->aborted);
-			handle_leave(op->handle);
+		if (atomic_load(&op->listed) == h) {
+			if (op->waits) {
+				reader_abort(op, op->aborted);
+			} else if (handle_try_enter(h)) {
+				nng_aio_abort(op->inlined ? op->inline_aio : op->aio, op->aborted);
+				handle_leave(h);
+			}
 		}
-		pthread_mutex_unlock(&op->handle->lock);
+		pthread_mutex_unlock(&h->lock);
 		break;
 	case NNGIO_CLOSE:
 		break;
