@@ -20,7 +20,7 @@ def program(text: str, *, timeout: float = 15, file: Path | None = None) -> Ende
 # One object of every kind, idle and in use, and `in_child`: what a function returned or raised in a forked child, or how the
 # child died of it.
 OBJECTS = """
-import signal
+import asyncio, signal
 import nngio
 from nngio import *
 
@@ -65,6 +65,10 @@ def in_child(function):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return text if status == 0 else f"died with {status}"
 
+def call(verb, arguments):
+    result = verb(*arguments)
+    return asyncio.run(result) if asyncio.iscoroutine(result) else result
+
 def check(touches):
     for name, function in touches.items():
         if (text := in_child(function)) != "ForkedError, True":
@@ -89,9 +93,11 @@ for thing in (rep, req, sub, pub, left, surveyor, pull, *contexts):
         "send": [b"x"], "try_send": [b"x"], "recv": [], "try_recv": [], "recv_msg": [], "recv_into": [bytearray(9)],
         "request": [b"x"], "survey": [b"x"], "subscribe": [b""], "unsubscribe": [b""], "dial": ["inproc://rep"],
         "listen": ["inproc://other"], "context": [], "send_aio": [loaded], "recv_aio": [idle], "__enter__": [],
+        "send_many": [[b"x", made]], "recv_many": [], "recv_many_msg": [], "asend": [b"x"], "arecv": [], "arecv_msg": [],
+        "arequest": [b"x"], "asend_many": [[b"x", made]], "arecv_many": [], "arecv_many_msg": [],
     }.items():
         if hasattr(thing, verb):
-            touches[f"{name}.{verb}"] = lambda thing=thing, verb=verb, arguments=arguments: getattr(thing, verb)(*arguments)
+            touches[f"{name}.{verb}"] = lambda thing=thing, verb=verb, arguments=arguments: call(getattr(thing, verb), arguments)
     if hasattr(thing, "recv"):
         touches[f"for in {name}"] = lambda thing=thing: list(thing)
         touches[f"{name}.recv_aio with a callback"] = lambda thing=thing: thing.recv_aio(called)
@@ -104,6 +110,44 @@ check(touches)
 parent_goes_on()
 """
     ).check(out="b'question'\n")
+
+
+def test_a_child_that_a_task_forks_gets_a_forked_error_from_each_verb_for_many() -> None:
+    """While other tasks of the parent wait in these verbs, on the same sockets: they go on, and get or send all of theirs."""
+    program(
+        OBJECTS
+        + """
+push = Push0()
+
+async def main():
+    receiving = [asyncio.create_task(verb()) for verb in (left.arecv_many, left.arecv_many_msg)]
+    sending = asyncio.create_task(push.asend_many([b"1", b"2", b"3"]))
+    await asyncio.sleep(0)
+
+    def go_on(result):
+        if asyncio.iscoroutine(result):
+            for _ in range(3):  # after a pause or two, as the loop would do it
+                result.send(None)
+        return result
+
+    check({
+        f"{verb.__self__!r}.{verb.__name__}": lambda verb=verb, arguments=arguments: go_on(verb(*arguments))
+        for verb, arguments in [
+            (left.recv_many, []), (left.recv_many_msg, []), (left.send_many, [[b"x", made]]), (push.send_many, [[b"x", made]]),
+            (left.arecv_many, []), (left.arecv_many_msg, []), (left.asend_many, [[b"x", made]]), (push.asend_many, [[b"x", made]]),
+        ]
+    })
+    print(*[task.done() for task in [*receiving, sending]])
+    await right.asend_many([b"first", b"second"])
+    print(*[bytes(body) for task in receiving for body in await task])
+    puller = Pull0(listen="inproc://puller")
+    push.dial("inproc://puller")
+    print(*[await puller.arecv() for _ in range(3)], await sending)
+
+asyncio.run(main())
+parent_goes_on()
+"""
+    ).check(out="False False False\nb'first' b'second'\nb'1' b'2' b'3' None\nb'question'\n")
 
 
 def test_a_child_that_touches_a_message_or_aio_gets_a_forked_error() -> None:
@@ -259,7 +303,9 @@ waiting = Pull0()
 threads = [
     repeat("requests", lambda: req.request(b"question", timeout=10)),
     repeat("pushed", lambda: push.send(Message(b"x" * 1000), timeout=10)),
+    repeat("pushed in lists", lambda: push.send_many([Message(b"x" * 1000), *[b"y"] * 9], timeout=10)),
 ]
+producers = list(threads)
 
 def serve():
     while True:
@@ -268,14 +314,15 @@ def serve():
         except Closed:
             return
 
-def drain():
+def drain(receive):
     while True:
         try:
-            pull.recv_msg(timeout=10)
+            receive(timeout=10)
         except Closed:
             return
 
-for call in (serve, drain):
+drains = [lambda receive=receive: drain(receive) for receive in (pull.recv_msg, pull.recv_many, pull.recv_many_msg)]
+for call in (serve, *drains):
     threads.append(threading.Thread(target=call))
     threads[-1].start()
 ticks = []
@@ -314,10 +361,13 @@ def leave(number):
             with req, context, message.body:
                 pass
         case 4:
-            try:
-                req.send(b"x")
-            except ForkedError:
-                sys.exit(code)
+            refused = 0
+            for call in (lambda: req.send(b"x"), lambda: push.send_many([b"x"]), pull.recv_many, pull.recv_many_msg):
+                try:
+                    call()
+                except ForkedError:
+                    refused += 1
+            sys.exit(code if refused == 4 else 255)
         case 5:
             for thing in (rep, req, push, pull, context, waiting):
                 thing.close()
@@ -342,11 +392,11 @@ while any(now <= before[name] for name, now in dict(counts, ticks=len(ticks)).it
     time.sleep(0.001)
 print("the parent went on", flush=True)
 stop.set()
-for thread in threads[:2]:
+for thread in producers:
     thread.join()
 for socket in (rep, req, push, pull):
     socket.close()
-for thread in threads[2:]:
+for thread in threads:
     thread.join()
 os._exit(0)
 """

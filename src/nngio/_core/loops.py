@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nngio._core import library
+from nngio._core.errors import ForkedError
+
 if TYPE_CHECKING:
     from nngio._core.adapter import Adapter
 
@@ -15,11 +18,13 @@ __all__ = ["current", "running_asyncio", "runs_here"]
 
 
 def current() -> "Adapter":
-    """The adapter of the event loop that runs the calling task. RuntimeError outside of one."""
+    """The adapter of the event loop that runs the calling task. RuntimeError outside of one, ForkedError where it is the parent's."""
     if "trio" in sys.modules and _in_trio():
         return _current_of_trio()
     loop = running_asyncio()
     if loop is None:
+        if library.forked:  # by a task, perhaps: asyncio says that its loop runs in the parent only
+            raise ForkedError
         raise RuntimeError("no event loop is running here: an awaitable call needs asyncio or trio; `recv`, `send` do without")
     try:
         adapter: Adapter = loop._nngio  # set by the adapter when it is made
