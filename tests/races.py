@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
 from typing import Any, Self
 
-from loops import Loop
+from loops import Loop, Outcome, Task
 
 import nngio
 from nngio import Message
@@ -27,9 +27,13 @@ __all__ = [
     "RACES",
     "RECEIVING",
     "SENDING",
+    "FromPeer",
+    "FromPublisher",
     "Helper",
     "Receiving",
     "Sending",
+    "ToPeer",
+    "cancel_at_some_moment",
     "number_in",
     "numbered",
     "until_it_waits",
@@ -83,8 +87,10 @@ class Receiving(ABC):
 class FromPeer(Receiving):
     """One socket sends, the other receives, or a context of the other."""
 
-    def __init__(self, sender: Callable[..., Any], receiver: Callable[..., Any], *, on_context: bool = False) -> None:
-        self.receiver = receiver(listen=address())
+    def __init__(
+        self, sender: Callable[..., Any], receiver: Callable[..., Any], *, on_context: bool = False, url: str | None = None
+    ) -> None:
+        self.receiver = receiver(listen=url or address())
         self.sender = sender(dial=self.receiver.listeners[0].url)
         self.channel = self.receiver.context() if on_context else self.receiver
 
@@ -372,3 +378,13 @@ async def cancel_later(loop: Loop, _: Helper, act: Action, cancel: Action) -> No
 MOMENTS: list[Moment] = [cancel_at_once, cancel_first, *[cancel_meanwhile] * 6, *[cancel_from_beside] * 3]
 MOMENTS += [*[cancel_a_turn_later] * 4, cancel_later]
 """As often as each is of interest."""
+
+
+async def cancel_at_some_moment(loop: Loop, helper: Helper, act: Action, task: Task) -> Outcome:
+    """Race an action against the cancellation of a task, and return how the task ended."""
+    promised: list[bool | None] = []
+    await random.choice(MOMENTS)(loop, helper, act, lambda: promised.append(task.cancel()))
+    outcome = await task.wait()
+    if promised[0] is not None:
+        assert outcome.cancelled == promised[0], "the task's end and the answer of `cancel` disagree"
+    return outcome

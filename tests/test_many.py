@@ -4,15 +4,21 @@ import asyncio
 import gc
 import itertools
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import pytest
 from loops import Loop, Tasks, on_all_loops
+from races import was_sent
 
 import nngio
 from nngio import Message
+from nngio.lowlevel import lib
 
 Address = Callable[[str], str]
 Pair = tuple[nngio.Pair0, nngio.Pair0]
@@ -332,3 +338,126 @@ def test_a_batch_whose_loop_is_dropped_goes_to_the_next(roomy: Pair) -> None:
     loop.close()
     assert not task.done()
     assert receive(right, 10) == numbers(10)
+
+
+# A signal whose handler raises. Python looks for signals when a call has returned, so here one comes after each call in turn.
+
+
+@contextmanager
+def interrupt_after(calls: int) -> Iterator[list[bool]]:
+    """Raise KeyboardInterrupt in a verb for many when so many of its calls into C have returned; tell whether it came to that."""
+    returned = itertools.count(1)
+    interrupted: list[bool] = []
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        if event == "c_return" and frame.f_code.co_filename == nngio._channel_many.__file__ and next(returned) == calls:
+            raise KeyboardInterrupt
+
+    sys.setprofile(look)
+    try:
+        yield interrupted
+    except KeyboardInterrupt:
+        interrupted.append(True)
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("verb", ["recv_many", "recv_many_msg"])
+def test_a_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(verb: str, roomy: Pair) -> None:
+    """The whole batch that it had already is received by the next ones, in order."""
+    left, right = roomy
+    received: list[bytes] = []
+    kept: list[int] = []
+    for calls in itertools.count(1):
+        left.send_many(numbers(len(received), len(received) + 5))
+        received.append(right.recv(timeout=LONG))  # by then the others follow
+        with interrupt_after(calls) as interrupted:
+            received += [bytes(body) for body in getattr(right, verb)(3, timeout=LONG)]
+        kept.append(lib.nngio_handle_parked(right._handle))
+        received += receive(right, 5 * calls - len(received))
+        assert received == numbers(5 * calls)
+        if not interrupted:
+            break
+    assert max(kept) > 1
+
+
+@on_all_loops
+@pytest.mark.parametrize("verb", ["arecv_many", "arecv_many_msg"])
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_awaited_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(
+    loop: Loop, waits: bool, large: bool, verb: str, roomy: Pair
+) -> None:
+    """Whether it had to wait or not, and large messages, which are not kept for long, too."""
+    left, right = roomy
+    received: list[bytes] = []
+    kept: list[int] = []
+
+    def burst(calls: int) -> list[bytes]:
+        return [body.ljust(30_000) if large else body for body in numbers(5 * calls - 5, 5 * calls)]
+
+    async def send(bodies: list[bytes]) -> None:
+        await loop.sleep(0)
+        for body in bodies:
+            left.send(body)
+
+    async def main(tasks: Tasks) -> None:
+        for calls in itertools.count(1):
+            sending = tasks.start(send, burst(calls))
+            if not waits:
+                received.append(await right.arecv(timeout=LONG))
+            with interrupt_after(calls) as interrupted:
+                received.extend([bytes(body) for body in await getattr(right, verb)(3, timeout=LONG)])
+            kept.append(lib.nngio_handle_parked(right._handle))
+            (await sending.wait()).result()
+            received.extend(receive(right, 5 * calls - len(received)))
+            assert received[-5:] == burst(calls)
+            if not interrupted:
+                break
+
+    loop.run(main)
+    assert max(kept) > 1
+
+
+def check_what_was_sent(messages: list[Any], right: nngio.Pair0) -> int:
+    """What has arrived before the end is the first of them, as messages tell. Returns how many they are."""
+    arrived = list(iter(partial(right.recv, timeout=LONG), b"end"))
+    assert arrived == numbers(len(arrived))
+    for number, message in enumerate(messages):
+        assert not isinstance(message, Message) or was_sent(message) == (number < len(arrived))
+    return len(arrived)
+
+
+def test_a_send_that_is_interrupted_after_any_call_into_c_has_sent_the_first_of_them(roomy: Pair) -> None:
+    """As messages tell: those that were sent are empty."""
+    left, right = roomy
+    for calls in itertools.count(1):
+        messages = [Message(b"0"), b"1", bytearray(b"2"), Message(b"3"), Message(b"4")]
+        with interrupt_after(calls) as interrupted:
+            left.send_many(messages)
+        left.send(b"end")
+        sent = check_what_was_sent(messages, right)
+        if not interrupted:
+            break
+    assert sent == 5
+    assert calls > sent
+
+
+@on_all_loops
+def test_an_awaited_send_that_is_interrupted_after_any_call_into_c_has_sent_the_first_of_them(loop: Loop, roomy: Pair) -> None:
+    """The same on loops."""
+    left, right = roomy
+
+    async def main(_: Tasks) -> None:
+        for calls in itertools.count(1):
+            messages = [Message(b"0"), b"1", bytearray(b"2"), Message(b"3"), Message(b"4")]
+            with interrupt_after(calls) as interrupted:
+                await left.asend_many(messages)
+            left.send(b"end")
+            sent = check_what_was_sent(messages, right)
+            if not interrupted:
+                break
+        assert sent == 5
+        assert calls > sent
+
+    loop.run(main)

@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from loops import ASYNCIO, LOOPS, UVLOOP, Loop, Outcome, Task, Tasks, on_all_loops
@@ -24,6 +23,7 @@ from races import (
     Helper,
     Receiving,
     Sending,
+    cancel_at_some_moment,
     number_in,
     numbered,
     until_it_waits,
@@ -40,16 +40,6 @@ Address = Callable[[str], str]
 socket_or_context = pytest.mark.parametrize("kind", ["socket", "context"])
 RECEIVES_ON = {"socket": "pair0", "context": "sub0 context"}
 SENDS_ON = {"socket": "pair0", "context": "req0 context"}
-
-
-async def cancel_at_some_moment(loop: Loop, helper: Helper, act: Callable[[], Any], task: Task) -> Outcome:
-    """Race an action against the cancellation of a task, and return how the task ended."""
-    promised: list[bool | None] = []
-    await random.choice(MOMENTS)(loop, helper, act, lambda: promised.append(task.cancel()))
-    outcome = await task.wait()
-    if promised[0] is not None:
-        assert outcome.cancelled == promised[0], "the task's end and the answer of `cancel` disagree"
-    return outcome
 
 
 # Receives.
