@@ -11,28 +11,33 @@ from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_
 from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
-from nngio._core.library import AGAIN, NULL, ffi, lib
-from nngio._core.operation import KEEP_BYTES, LOOK, Operation, local, new_operation
+from nngio._core.library import AGAIN, NULL, ffi, lib, python
+from nngio._core.operation import LOOK, operation_in, take_slot
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from nngio._aio import Aio
+    from nngio._core.library import Slot
 
-__all__ = ["Channel", "Receiver", "Sender"]
+__all__ = ["Channel", "Receiver", "Sender", "slot_to_send"]
+
+new_slot, send, send_box, recv = python.new_slot, python.send, python.send_box, python.recv
+wait, body, leave = python.wait, python.body, python.leave
 
 
 class Channel(AsyncChannel):
     """A socket or a context: something with a handle that can be closed."""
 
     _handle: Any
+    _owner: Any
 
 
-def _operation_for(data: "Buffer | Message") -> Operation:
-    """A new operation that is to send `data`; the error, when there is no memory for one, carries the message."""
+def slot_to_send(data: "Buffer | Message") -> "Slot":
+    """A slot for a call that is to send `data`; the error, when there is no memory for one, carries the message."""
     try:
-        return new_operation()
+        return take_slot()
     except NNGError as error:
         error.message = data if isinstance(data, Message) else None
         raise
@@ -54,26 +59,23 @@ class Sender(AsyncSender, Channel):
         Thread-safe. NNG: `nng_sendmsg`, `nng_ctx_sendmsg`.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = _operation_for(data)
+        slot = new_slot() or slot_to_send(data)
         try:
             if type(data) is bytes:
-                code = lib.nngio_send(op, self._handle, data, len(data), ms)
+                code = send(slot, self._owner, data, ms)
             elif isinstance(data, Message):
-                code = lib.nngio_send_box(op, self._handle, data._to_send(), ms)
-            else:
-                code = lib.nngio_send(op, self._handle, *as_bytes_like(data), ms)  # no variable: a traceback would pin data
+                data._to_send()
+                code = send_box(slot, self._owner, data._owner, ms)
+            else:  # no variable: a traceback would pin data
+                code = lib.nngio_send(operation_in(slot), self._handle, *as_bytes_like(data), ms)
             while code == AGAIN:
-                code = lib.nngio_wait(op)
+                code = wait(slot)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
+            lib.nngio_abandon(operation_in(slot), NULL)
             raise
         if code:
-            raise send_error(code, op, data)
-        op.kind = 0
-        local.op = op
+            raise send_error(code, operation_in(slot), data)
+        slot.over = True
 
     def try_send(self, data: "Buffer | Message") -> None:
         """Send one message if that can be done at once; else raise `TryAgain`, which carries it. Otherwise as `send`.
@@ -99,15 +101,15 @@ class Sender(AsyncSender, Channel):
 class Receiver(AsyncReceiver, Channel):
     """The verbs of a protocol that receives."""
 
-    def _go_on(self, op: Operation, code: int, ms: int) -> int:
+    def _go_on(self, slot: "Slot", code: int, ms: int) -> int:
         """Go on with a receive that C has interrupted, for Python to do its part; return the outcome."""
         if code == LOOK:
             reclaim(self._handle)
-            code = lib.nngio_recv(op, self._handle, ms)
+            code = recv(slot, self._owner, ms)
         while code == AGAIN:
             if lib.nngio_handle_on_loops(self._handle):
                 reclaim(self._handle)
-            code = lib.nngio_wait(op)
+            code = wait(slot)
         return code
 
     def recv(self, *, timeout: Timeout = DEFAULT) -> bytes:
@@ -121,45 +123,36 @@ class Receiver(AsyncReceiver, Channel):
         Thread-safe. NNG: `nng_recvmsg`, `nng_ctx_recvmsg`.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = new_slot() or take_slot()
         try:
-            code = lib.nngio_recv(op, self._handle, ms)
+            code = recv(slot, self._owner, ms)
             if code < 0:
-                code = self._go_on(op, code, ms)
-            data: bytes = b"" if code else ffi.unpack(op.body, op.len)
+                code = self._go_on(slot, code, ms)
+            data = b"" if code else body(slot)
         except BaseException:
-            lib.nngio_leave(op, NULL)
+            leave(slot)
             raise
-        op.kind = 0
+        slot.over = True
         if code:
             raise NNGError.from_code(code)
-        if op.len <= KEEP_BYTES:
-            local.op = op
         return data
 
     def recv_msg(self, *, timeout: Timeout = DEFAULT) -> Message:
         """Receive one message as a `Message`, without a copy of its body. Otherwise as `recv`."""
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
         message = Message._empty()
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = new_slot() or take_slot()
         try:
-            code = lib.nngio_recv(op, self._handle, ms)
+            code = recv(slot, self._owner, ms)
             if code < 0:
-                code = self._go_on(op, code, ms)
-            lib.nngio_op_take(op, message._box)
+                code = self._go_on(slot, code, ms)
+            lib.nngio_op_take(operation_in(slot), message._box)
         except BaseException:
-            lib.nngio_leave(op, message._box)
+            lib.nngio_leave(operation_in(slot), message._box)
             raise
-        op.kind = 0
+        slot.over = True
         if code:
             raise NNGError.from_code(code)
-        local.op = op
         return message
 
     def recv_into(self, buffer: "Buffer", *, timeout: Timeout = DEFAULT) -> int:
@@ -174,14 +167,12 @@ class Receiver(AsyncReceiver, Channel):
             raise TypeError("recv_into needs a writable, contiguous buffer, such as a bytearray")
         view = view.cast("B")
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = new_slot() or take_slot()
+        op = operation_in(slot)
         try:
-            code = lib.nngio_recv(op, self._handle, ms)
+            code = recv(slot, self._owner, ms)
             if code < 0:
-                code = self._go_on(op, code, ms)
+                code = self._go_on(slot, code, ms)
             length: int = op.len
             if not code:
                 if length > len(view):
@@ -191,11 +182,10 @@ class Receiver(AsyncReceiver, Channel):
             lib.nngio_leave(op, NULL)
             view.release()  # or the traceback would pin the buffer
             raise
-        op.kind = 0
+        slot.over = True
         if code:
             view.release()
             raise NNGError.from_code(code)
-        local.op = op
         return length
 
     def try_recv(self) -> bytes:

@@ -2,7 +2,7 @@
 
 All follow one pattern, for the sake of what can interrupt them: begin the operation in one call into C; await it, if that
 left it pending; read the result; hand the operation back. Any exception on the way ends in `abandon`, which leaves nothing
-undecided. Once the operation's `kind` is 0, a message is the caller's and not the operation's any more; between that store
+undecided. Once the operation is `over`, a message is the caller's and not the operation's any more; between that store
 and the return nothing can be raised. See `_core/adapter.py`.
 """
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError
-from nngio._core.library import NULL, ffi, lib
-from nngio._core.loops import current
-from nngio._core.operation import KEEP_BYTES_EACH, LOOK, PENDING
+from nngio._core.library import NULL, lib, python
+from nngio._core.loops import current, take
+from nngio._core.operation import LOOK, PENDING
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from nngio._core.adapter import AsyncOperation
+
 __all__ = ["AsyncChannel", "AsyncReceiver", "AsyncSender", "send_error"]
+
+take_now, begin_send, begin_send_box, begin_recv = python.take_now, python.begin_send, python.begin_send_box, python.begin_recv
+result, body = python.result, python.body
 
 
 def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
@@ -74,6 +79,7 @@ class AsyncSender:
     """The awaitable verbs of a protocol that sends."""
 
     _handle: Any
+    _owner: Any
 
     async def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> None:
         """Send one message, and return when NNG has accepted it. The awaitable `send`, on asyncio and trio.
@@ -83,27 +89,23 @@ class AsyncSender:
         them run every so often.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        adapter = current()
-        if adapter.over_budget() or adapter.looks_first:
-            await adapter.pause()
-        operation = adapter.take()
-        c = operation.c
+        operation = take_now() or await take()
         try:
             if type(data) is bytes:
-                code = lib.nngio_begin_send(c, self._handle, data, len(data), ms)
+                code = begin_send(operation, self._owner, data, ms)
             elif isinstance(data, Message):
-                code = lib.nngio_begin_send_box(c, self._handle, data._to_send(), ms)
-            else:
-                code = lib.nngio_begin_send(c, self._handle, *as_bytes_like(data), ms)  # no variable: a traceback would pin data
+                data._to_send()
+                code = begin_send_box(operation, self._owner, data._owner, ms)
+            else:  # no variable: a traceback would pin data
+                code = lib.nngio_begin_send(operation.c, self._handle, *as_bytes_like(data), ms)
             if code == PENDING:
                 await operation
-                code = c.result
-            error = send_error(code, c, data) if code else None
-            adapter.give(operation)
+                code = result(operation)
+            error = send_error(code, operation.c, data) if code else None
         except BaseException:
-            adapter.abandon(operation)
+            operation.adapter.abandon(operation)
             raise
-        c.kind = 0
+        operation.over = True
         if error is not None:
             raise error
 
@@ -112,6 +114,7 @@ class AsyncReceiver:
     """The awaitable verbs of a protocol that receives."""
 
     _handle: Any
+    _owner: Any
 
     async def arecv(self, *, timeout: Timeout = DEFAULT) -> bytes:
         """Receive one message and return its body. The awaitable `recv`, on asyncio and trio.
@@ -121,58 +124,48 @@ class AsyncReceiver:
         so often.
         """
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        adapter = current()
-        if adapter.over_budget() or adapter.looks_first:
-            await adapter.pause()
-        operation = adapter.take()
-        c = operation.c
-        large: Message | None = None
+        operation = take_now() or await take()
         try:
-            code = lib.nngio_begin_recv(c, self._handle, ms)
+            code = begin_recv(operation, self._owner, ms)
             if code == LOOK:
-                adapter.look(self._handle)
-                code = lib.nngio_begin_recv(c, self._handle, ms)
+                code = self._look(operation, ms)
             if code == PENDING:
                 operation.handle, operation.ms = self._handle, ms
                 await operation
-                code = c.result
-            data: bytes = b"" if code else ffi.unpack(c.body, c.len)
-            if len(data) > KEEP_BYTES_EACH:
-                large = Message._empty()  # freed on return
-                lib.nngio_op_take(c, large._box)
-            adapter.give(operation)
+                code = result(operation)
+            data = b"" if code else body(operation)
         except BaseException:
-            adapter.abandon(operation, NULL if large is None else large._box)
+            operation.adapter.abandon(operation)
             raise
-        c.kind = 0
+        operation.over = True
         if code:
             raise NNGError.from_code(code)
         return data
 
+    def _look(self, operation: "AsyncOperation", ms: int) -> int:
+        """Begin a receive anew that was told to LOOK."""
+        operation.adapter.look(self._handle)
+        return begin_recv(operation, self._owner, ms)
+
     async def arecv_msg(self, *, timeout: Timeout = DEFAULT) -> Message:
         """Receive one message as a `Message`, without a copy of its body. Otherwise as `arecv`."""
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        adapter = current()
-        if adapter.over_budget() or adapter.looks_first:
-            await adapter.pause()
-        message = Message._empty()
-        operation = adapter.take()
-        c = operation.c
+        operation = take_now() or await take()
+        message: Message | None = None
         try:
-            code = lib.nngio_begin_recv(c, self._handle, ms)
+            message = Message._empty()
+            code = begin_recv(operation, self._owner, ms)
             if code == LOOK:
-                adapter.look(self._handle)
-                code = lib.nngio_begin_recv(c, self._handle, ms)
+                code = self._look(operation, ms)
             if code == PENDING:
                 operation.handle, operation.ms = self._handle, ms
                 await operation
-                code = c.result
-            lib.nngio_op_take(c, message._box)
-            adapter.give(operation)
+                code = result(operation)
+            lib.nngio_op_take(operation.c, message._box)
         except BaseException:
-            adapter.abandon(operation, message._box)
+            operation.adapter.abandon(operation, NULL if message is None else message._box)
             raise
-        c.kind = 0
+        operation.over = True
         if code:
             raise NNGError.from_code(code)
         return message

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from nngio._channel import Receiver, Sender
+from nngio._channel import Receiver, Sender, slot_to_send
 from nngio._channel_async import send_error
 from nngio._core.adapter import BATCH
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import NNGError
 from nngio._core.library import AGAIN, NULL, ffi, lib, python
 from nngio._core.loops import current
-from nngio._core.operation import KEEP_BYTES, LOOK, PENDING, local, new_operation
+from nngio._core.operation import LOOK, PENDING, operation_in, take_slot
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MAX = 2**31 - 1
 
 _ADDRESS = ffi.typeof("uintptr_t")
 _cast = ffi.cast
+leave = python.leave
 _batch_bytes: Callable[[int], list[bytes]] = python.batch_bytes
 _send_bytes: Callable[[int, int, list[Any], int, int, int], int] = python.send_bytes
 
@@ -94,10 +95,8 @@ class ManySender(Sender):
         """
         items = _listed(messages)
         clock = _Clock(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = slot_to_send(items[0] if items else b"")
+        op = operation_in(slot)
         handle = self._handle
         sent, code = 0, 0
         try:
@@ -117,8 +116,7 @@ class ManySender(Sender):
             raise
         if code:
             raise _unsent(send_error(code, op, items[sent]), items, sent)
-        op.kind = 0
-        local.op = op
+        slot.over = True
 
     async def asend_many(self, messages: "Iterable[Buffer | Message]", *, timeout: Timeout = DEFAULT) -> None:
         """Send messages in their order, and return when NNG has accepted the last. The awaitable `send_many`, on asyncio and trio.
@@ -147,11 +145,10 @@ class ManySender(Sender):
                     sent += code == 0
                     clock.look()
                 error = _unsent(send_error(code, c, items[sent]), items, sent) if code else None
-                adapter.give(operation)
             except BaseException:
                 adapter.abandon(operation)
                 raise
-            c.kind = 0
+            operation.over = True
             if error is not None:
                 raise error
 
@@ -167,42 +164,36 @@ class ManyReceiver(Receiver):
         """
         most = _most(max)
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = take_slot()
+        op = operation_in(slot)
         address = int(_cast(_ADDRESS, op))
         try:
             code = lib.nngio_recv_many(op, self._handle, most, ms)
             if code < 0:
-                code = self._go_on(op, code, ms)
+                code = self._go_on(slot, code, ms)
                 if not code:
                     lib.nngio_recv_more(op, most)
             data: list[bytes] = [] if code else _batch_bytes(address)
         except BaseException:
-            lib.nngio_leave(op, NULL)
+            leave(slot)
             raise
-        op.kind = 0
+        slot.over = True
         if code:
             raise NNGError.from_code(code)
-        if op.bytes <= KEEP_BYTES:
-            local.op = op
         return data
 
     def recv_many_msg(self, max: int = 64, *, timeout: Timeout = DEFAULT) -> list[Message]:  # noqa: A002
         """Receive what has arrived as `Message` objects, without a copy of their bodies. Otherwise as `recv_many`."""
         most = _most(max)
         ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        op = local.op
-        local.op = None
-        if op is None:
-            op = new_operation()
+        slot = take_slot()
+        op = operation_in(slot)
         messages: list[Message] = []
         boxes: list[Any] = []
         try:
             code = lib.nngio_recv_many(op, self._handle, most, ms)
             if code < 0:
-                code = self._go_on(op, code, ms)
+                code = self._go_on(slot, code, ms)
                 if not code:
                     lib.nngio_recv_more(op, most)
             if not code:
@@ -210,13 +201,15 @@ class ManyReceiver(Receiver):
                 boxes = [message._box for message in messages]
                 lib.nngio_batch_take(op, boxes)
         except BaseException:
-            _give_back(op, boxes)
-            lib.nngio_leave(op, NULL)
+            try:
+                if boxes:
+                    lib.nngio_batch_return(op, boxes)
+            finally:  # a second signal may strike
+                leave(slot)
             raise
-        op.kind = 0
+        slot.over = True
         if code:
             raise NNGError.from_code(code)
-        local.op = op
         return messages
 
     async def arecv_many(self, max: int = 64, *, timeout: Timeout = DEFAULT) -> list[bytes]:  # noqa: A002
@@ -233,8 +226,6 @@ class ManyReceiver(Receiver):
         operation = adapter.take()
         c = operation.c
         address = int(_cast(_ADDRESS, c))
-        holders: list[Message] = []
-        boxes: list[Any] = []
         try:
             code = lib.nngio_begin_recv_many(c, self._handle, most, ms)
             if code == LOOK:
@@ -248,16 +239,10 @@ class ManyReceiver(Receiver):
                     lib.nngio_recv_more(c, most)
             data: list[bytes] = [] if code else _batch_bytes(address)
             adapter.budget -= len(data)
-            if c.bytes > KEEP_BYTES:  # not to be kept for as long as the operation is: freed on return
-                holders = [Message._empty() for _ in data]
-                boxes = [holder._box for holder in holders]
-                lib.nngio_batch_take(c, boxes)
-            adapter.give(operation)
         except BaseException:
-            _give_back(c, boxes)
             adapter.abandon(operation)
             raise
-        c.kind = 0
+        operation.over = True
         if code:
             raise NNGError.from_code(code)
         return data
@@ -289,17 +274,14 @@ class ManyReceiver(Receiver):
                 boxes = [message._box for message in messages]
                 lib.nngio_batch_take(c, boxes)
             adapter.budget -= len(messages)
-            adapter.give(operation)
         except BaseException:
-            _give_back(c, boxes)
-            adapter.abandon(operation)
+            try:
+                if boxes:
+                    lib.nngio_batch_return(c, boxes)
+            finally:
+                adapter.abandon(operation)
             raise
-        c.kind = 0
+        operation.over = True
         if code:
             raise NNGError.from_code(code)
         return messages
-
-
-def _give_back(op: Any, boxes: list[Any]) -> None:
-    if boxes:
-        lib.nngio_batch_return(op, boxes)

@@ -36,7 +36,7 @@ def build_all(folder: Path) -> list[Path]:
     if " + " in nng.source:
         flags.append("-DNNGIO_NNG_PATCHED")
     includes = [f"-I{HERE}", f"-I{SHIM}", f"-I{features}"]
-    shared = [str(HERE / "check.c"), *(str(file) for file in sorted(SHIM.glob("*.c")) if file.name != "python.c")]
+    shared = [str(HERE / "check.c"), *(str(file) for file in sorted(SHIM.glob("*.c")) if file.name not in ("python.c", "verbs.c"))]
     compile_ = [*compiler(), *flags, *options.compile_flags, *nng.compile_flags, *includes]
     objects = []
     for source in shared:

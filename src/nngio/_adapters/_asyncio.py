@@ -13,83 +13,36 @@ woken, `cancel()` says no, and the task raises the CancelledError by itself: tha
 """
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextvars import Context
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from nngio._core.adapter import Adapter, AsyncOperation
+from nngio._core.library import python
 
 __all__ = ["AsyncioAdapter"]
 
 
-class AsyncioOperation(AsyncOperation):
-    """An operation that a task of asyncio's can await."""
+class AsyncioOperation(python.Future, AsyncOperation):
+    """An operation that a task of asyncio's can await. What a task calls most is in C: shim/verbs.c."""
 
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_message", "_suspended", "_wakeup")
+    __slots__ = ()
 
     adapter: "AsyncioAdapter"
 
     def __init__(self, adapter: "AsyncioAdapter") -> None:
         super().__init__(adapter)
-        self._asyncio_future_blocking = False
-        self._wakeup: Callable[[Any], object] | None = None
-        self._context: Context | None = None
-        self._cancelled = False
-        self._message: Any = None
-        self._suspended = False
-
-    # The task's side: an iterator that yields itself once.
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        self._suspended = False
-        self._cancelled = False
-        return self  # type: ignore[return-value]  # an iterator is enough for `await`
-
-    def __iter__(self) -> "AsyncioOperation":
-        return self
-
-    def __next__(self) -> "AsyncioOperation":
-        if self._suspended or self.ready:
-            raise StopIteration
-        self._suspended = True
-        self._asyncio_future_blocking = True
-        return self
-
-    # What a task wants of a future.
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self.adapter.loop
-
-    def add_done_callback(self, wakeup: Callable[[Any], object], *, context: Context | None = None) -> None:
-        self._wakeup = wakeup
-        self._context = context
-
-    def remove_done_callback(self, _wakeup: Callable[[Any], object]) -> int:
-        self._wakeup = None
-        return 1
+        self.loop = adapter.loop
 
     def cancel(self, msg: Any = None) -> bool:
-        if self._wakeup is None:
+        if not self.waited_for:
             return False
         self._cancelled = True
         self._message = msg
         self.adapter.give_up(self)
         return True
 
-    def cancelled(self) -> bool:
-        return self._cancelled
-
-    def done(self) -> bool:
-        return self.ready or self._cancelled
-
-    def result(self) -> None:
-        if self._cancelled:
-            raise asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
-
-    def exception(self) -> BaseException | None:
-        return None
+    def raise_cancelled(self) -> None:
+        raise asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
 
 
 class AsyncioAdapter(Adapter):
@@ -123,23 +76,7 @@ class AsyncioAdapter(Adapter):
         return self.loop.is_running()
 
     def resume(self, finished: list[AsyncOperation]) -> None:
-        until = self.turn_ends = monotonic() + self.turn_seconds
-        for position, operation in enumerate(finished, 1):
-            assert isinstance(operation, AsyncioOperation)
-            wakeup, context = operation._wakeup, operation._context
-            if wakeup is None or not operation.ready:
-                continue  # its task was interrupted
-            operation._wakeup = None
-            try:
-                assert context is not None
-                context.run(wakeup, operation)
-            except BaseException:  # KeyboardInterrupt, SystemExit: they end the loop, but not the other tasks
-                self.put_back(finished[position:])
-                raise
-            self.budget -= 1
-            if self.budget < 0 or monotonic() > until:  # a task that was resumed may have begun a new turn for itself
-                self.put_back(finished[position:])
-                return
+        self.wake(finished)  # what it has no time for, it puts back
 
     async def pause(self) -> None:
         await asyncio.sleep(0)  # until here other tasks' calls pause too, so they keep their order

@@ -8,7 +8,6 @@ A run stands still when it is the guest of a loop that does; for asyncio's loops
 """
 
 from collections.abc import Awaitable, Callable, Generator
-from time import monotonic
 from typing import Any
 
 import trio
@@ -16,7 +15,7 @@ from outcome import capture
 from trio.lowlevel import Abort
 
 from nngio._core import loops
-from nngio._core.adapter import CANCELED, Adapter, AsyncOperation
+from nngio._core.adapter import CANCELED, Adapter, AsyncOperation, clock
 from nngio._core.errors import TimedOut
 
 __all__ = ["TrioAdapter", "current"]
@@ -93,7 +92,7 @@ class TrioAdapter(Adapter):
     looks_first = True
 
     def pause(self) -> Awaitable[None]:
-        if self.budget >= 0 and monotonic() <= self.turn_ends:
+        if self.budget >= 0 and clock() <= self.turn_ends:
             return trio.lowlevel.checkpoint_if_cancelled()
         self.new_turn()
         return trio.lowlevel.checkpoint()

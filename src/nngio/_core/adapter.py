@@ -11,7 +11,7 @@ and resumes their tasks. Here is what all loops share, and the contract for the 
 
 Life of an operation. `take()` gives an idle one; one call into C begins it. Either that finishes it at once, or it is
 pending and the task awaits it. NNG's thread puts it on the queue, `drain` settles it in C, marks it `ready`, and calls
-`resume`. The task reads the result and hands it back with `give()`. A task that is interrupted instead, by whatever
+`resume`. The task reads the result and hands it back by setting `over`. A task that is interrupted instead, by whatever
 exception, calls `abandon()`, which cancels the operation in C, waits the microseconds until NNG has let go of it, and keeps
 a message that had arrived for the next receive: after it, nothing is undecided. The operation may still be on the queue
 then; it is `stale` until `drain` has seen it, and only then used again.
@@ -34,38 +34,35 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator
-from time import monotonic
 from typing import Any, ClassVar
 
 from nngio._core.errors import ForkedError, NoMemory, check
-from nngio._core.library import NULL, ffi, lib
+from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.operation import LOOK, PENDING
 from nngio._core.owner import own_operation
 
-__all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "reclaim"]
+__all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "clock", "reclaim"]
 
+clock = python.clock
 CANCELED: int = lib.NNG_ECANCELED
 BATCH = 32  # half of what may pass between two turns of another task, because trio may let one run twice before another
 BUDGET = BATCH - 1  # calls of a turn, after its first
 NEVER = float("inf")
 
 
-class AsyncOperation(ABC):
-    """An operation of an adapter's: the C side, and what resumes the task that awaits it."""
+class AsyncOperation(python.Operation, ABC):
+    """An operation of an adapter's: the C side, and what resumes the task that awaits it.
 
-    __slots__ = ("__weakref__", "_owner", "aborted", "adapter", "c", "handle", "lent", "ms", "ready", "stale")
+    In C it has, beside others, `ready`, whether the task may go on; `aborted`, whether that is being cancelled; and `handle` and `ms`,
+    the timeout, of a pending receive, to begin it anew. Setting `over` makes it idle: the caller has what it had.
+    """
 
-    _owner: Any
+    __slots__ = ()
 
     def __init__(self, adapter: "Adapter") -> None:
         self.adapter = adapter
         self.c = own_operation(self, -1)
-        self.ready = False
-        self.stale = False
-        self.lent = False
-        self.aborted = False  # its task is being cancelled
-        self.handle: Any = None  # of a pending receive, and its timeout: to begin it anew
-        self.ms = 0
+        self.bind(self._owner, adapter)
 
     @abstractmethod
     def __await__(self) -> Generator[Any, Any, None]:
@@ -108,7 +105,7 @@ def _inherit(reference: "weakref.ref[Any]", estates: "dict[weakref.ref[Any], Est
     del estates[reference]
 
 
-class Adapter(ABC):
+class Adapter(python.Turns, ABC):
     """One event loop's side of NNG."""
 
     operation_class: ClassVar[type[AsyncOperation]]
@@ -120,18 +117,19 @@ class Adapter(ABC):
             raise ForkedError if lib.nngio_forked() else NoMemory("no descriptor or memory for the loop's completion queue")
         self.fd: int = lib.nngio_queue_fd(self.queue)
         self.operations: list[AsyncOperation] = []
-        self.idle: dict[AsyncOperation, None] = {}  # an ordered set: the last to come back is the first to be taken
-        self.budget = BUDGET
-        self.turn_ends = NEVER
+        self.idle: list[AsyncOperation] = []  # the last to come back is the first to be taken
+        self.bind(self.idle, BUDGET, self.turn_seconds)
+        self.new_turn()
         self._estate = Estate(self)
         self._lock = self._estate.lock
-        self._tags = ffi.new(f"uint32_t[{BATCH}]")
+        self._queue_address = int(ffi.cast("uintptr_t", self.queue))
 
     # Called by verbs.
 
     def take(self) -> AsyncOperation:
         """An idle operation."""
-        return self.idle.popitem()[0] if self.idle else self._make()
+        operation: AsyncOperation = self.take_idle() or self._make()
+        return operation
 
     def _make(self) -> AsyncOperation:
         operation = self.operation_class(self)
@@ -139,11 +137,6 @@ class Adapter(ABC):
         self.operations.append(operation)
         self._estate.add(operation)
         return operation
-
-    def give(self, operation: AsyncOperation) -> None:
-        """Take back an operation that has finished and whose result has been read."""
-        operation.ready = False
-        self.idle[operation] = None
 
     def abandon(self, operation: AsyncOperation, box: Any = NULL) -> None:
         """End an operation whose task was interrupted, whatever state it is in."""
@@ -153,7 +146,7 @@ class Adapter(ABC):
             if lib.nngio_op_busy(operation.c):
                 operation.stale = True
             else:
-                self.idle[operation] = None  # where it may be already, if `give` was interrupted
+                operation.over = True
 
     def abort(self, operation: AsyncOperation) -> None:
         """Ask for a pending operation to end. Its task is resumed as ever: with the result Canceled, or what came before that.
@@ -182,18 +175,10 @@ class Adapter(ABC):
         """The same when its time is up: the result is TimedOut, or what came before that."""
         lib.nngio_op_abort(operation.c, lib.NNG_ETIMEDOUT)
 
-    def over_budget(self) -> bool:
-        """Count a call; True when the task has had its turn, and has to `pause` first."""
-        budget = self.budget = self.budget - 1
-        if budget == BUDGET - 1:
-            self.turn_ends = monotonic() + self.turn_seconds
-            return False
-        return budget < 0 or monotonic() > self.turn_ends
-
     def look(self, handle: Any) -> None:
         """For a receive that is told to LOOK. The time that it takes is not the task's: it would lose its place to others."""
         reclaim(handle)
-        self.turn_ends = monotonic() + self.turn_seconds
+        self.turn_ends = clock() + self.turn_seconds
 
     def new_turn(self) -> None:
         """The loop has been round."""
@@ -206,21 +191,15 @@ class Adapter(ABC):
         """Take a batch of finished operations from the queue, and resume their tasks."""
         self.new_turn()
         with self._lock:
-            count = lib.nngio_queue_settle(self.queue, self._tags, BATCH)
-        finished: list[AsyncOperation] = []
-        tags: list[int] = ffi.unpack(self._tags, count)
-        for tag in tags:
-            operation = self.operations[tag]
-            if operation.stale:
-                operation.stale = False
-                self.idle[operation] = None
-            elif operation.lent and self._begin_anew(operation) == PENDING:
-                continue
-            else:
-                operation.ready = True
-                finished.append(operation)
+            finished = self.settle(self._queue_address, self.operations, BATCH)
+        if self.some_lent:
+            finished = [operation for operation in finished if operation.ready or self._is_back(operation)]
         if finished:
             self.resume(finished)
+
+    def _is_back(self, operation: AsyncOperation) -> bool:
+        operation.ready = self._begin_anew(operation) != PENDING
+        return operation.ready
 
     def put_back(self, operations: list[AsyncOperation]) -> None:
         """Leave operations that `resume` was given, and did not come to, for the next turn."""
@@ -257,7 +236,7 @@ class Adapter(ABC):
         with self._lock:
             self._estate.abandon()
             self.operations = []
-            self.idle = {}
+            self.idle.clear()
             self.queue = None
 
     # What a loop has to bring.

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nngio import _nng
 from nngio._nng import ffi, lib
@@ -48,13 +48,17 @@ def _at_exit() -> None:
 
 
 def _load_python() -> Any:
-    """The functions of shim/python.c, which keep the GIL; they are a second module in the file of the first."""
+    """What shim/python.c and shim/verbs.c have: a second module in the file of the first."""
     loader = ExtensionFileLoader("nngio._python", _nng.__file__)
     module = module_from_spec(ModuleSpec(loader.name, loader, origin=_nng.__file__))
     loader.exec_module(module)
     return module
 
 
-python = _load_python()
+if TYPE_CHECKING:
+    from nngio import _python as python
+    from nngio._python import Slot as Slot
+else:
+    python = _load_python()
 os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

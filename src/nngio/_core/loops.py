@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
 from nngio._core.errors import ForkedError
+from nngio._core.library import python
 
 if TYPE_CHECKING:
-    from nngio._core.adapter import Adapter
+    from nngio._core.adapter import Adapter, AsyncOperation
 
-__all__ = ["current", "running_asyncio", "runs_here"]
+__all__ = ["current", "running_asyncio", "runs_here", "take"]
 
 
 def current() -> "Adapter":
@@ -35,6 +36,14 @@ def current() -> "Adapter":
     return adapter
 
 
+async def take() -> "AsyncOperation":
+    """An idle operation of the loop that runs the calling task, which has had to give way to others if its turn was over."""
+    adapter = current()
+    if adapter.over_budget() or adapter.looks_first:
+        await adapter.pause()
+    return adapter.take()
+
+
 def _first_look() -> Any:
     """Before the program has imported asyncio there is no loop; asyncio's own function is called from then on."""
     global running_asyncio
@@ -43,6 +52,7 @@ def _first_look() -> Any:
     from asyncio import _get_running_loop  # pyright: ignore[reportPrivateUsage]  # get_running_loop raises, which is slow
 
     running_asyncio = _get_running_loop
+    python.set_running_loop(_get_running_loop)
     return running_asyncio()
 
 

@@ -7,39 +7,58 @@ message and the line that stores it. Hence the order in every function that uses
   which nothing can be raised.
 - Any exception before that ends in `nngio_abandon`, one C call that cancels what is pending and keeps a message that had
   arrived for the next receive.
-- An operation goes back to its thread's slot (`local.op`) at the end. One that was not put back is let go, and C pools
-  it. A handler that calls nngio itself finds the slot empty and takes another operation.
+- Each call takes an operation from C's pool, in a `Slot`, and lets it go at the end. One whose slot is dropped before `over` was
+  set keeps what it received for the next receive.
 
 The main thread waits in slices of 50 ms: a signal ends the wait, and the slice bounds the moment in which a signal comes
 after Python has looked and before the thread sleeps.
 """
 
+import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nngio._core.errors import ForkedError, NoMemory
-from nngio._core.library import AGAIN, NULL, ffi, lib
+from nngio._core.library import AGAIN, NULL, ffi, lib, python
 
-__all__ = ["KEEP_BYTES", "KEEP_BYTES_EACH", "LOOK", "PENDING", "Operation", "local", "new_operation"]
+if TYPE_CHECKING:
+    from nngio._core.library import Slot
+
+__all__ = ["LOOK", "PENDING", "Operation", "new_operation", "operation_in", "take_slot"]
 
 PENDING: int = lib.NNGIO_PENDING
 LOOK: int = lib.NNGIO_LOOK
 """A receive has to look first, with `adapter.reclaim`, for messages that loops hold, and is called again then."""
 SLICE_MS = 50
-KEEP_BYTES = 65536
-"""A thread's operation holds the last message received until the next one, if it is no larger than this."""
-KEEP_BYTES_EACH = 4096
-"""The same for each of a loop's operations, of which there may be many."""
-
 Operation = Any
 """A `nngio_op *` that returns to C's pool when it is dropped."""
 
 
-class _Local(threading.local):
-    op: Operation = None
+_OP, _ADDRESS = ffi.typeof("nngio_op *"), ffi.typeof("uintptr_t")
+_cast, _new_slot = ffi.cast, python.new_slot
 
 
-local = _Local()
+def take_slot() -> "Slot":
+    """An idle operation for one call of the calling thread."""
+    slot = _new_slot()
+    if slot is None:
+        raise ForkedError() if lib.nngio_forked() else NoMemory()
+    return slot
+
+
+def operation_in(slot: "Slot") -> Operation:
+    """What C calls take. It is good for as long as the slot is there."""
+    return _cast(_OP, slot.address)
+
+
+def _set_main_thread() -> None:
+    ident = threading.main_thread().ident
+    assert ident is not None
+    python.set_main_thread(ident)
+
+
+_set_main_thread()
+os.register_at_fork(after_in_child=_set_main_thread)
 
 
 def new_operation(slice_ms: int | None = None) -> Operation:

@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "nngio_shim.h"
+#include "python.h"
 
 // Owners.  What Python has of the shim's is a bare pointer, and an owner that frees it, which an attribute of the
 // same object refers to.  cffi's own way, ffi.gc, would free it too early: the collector of cycles finalizes in
@@ -13,12 +14,6 @@
 // cycles, so it goes with the last reference, when no finalizer is left to run.
 //
 // The owner of a box also is the buffer of its message's body, and so of each view that is made over it.
-
-enum owned {
-	OWN_BOX,
-	OWN_HANDLE,
-	OWN_OPERATION,
-};
 
 typedef struct {
 	PyObject_HEAD
@@ -90,6 +85,16 @@ static PyType_Spec owner_spec = {
 
 static PyTypeObject *owner_type;
 static PyObject     *owner_name;
+
+void *
+owned_pointer(PyObject *object, enum owned kind)
+{
+	if (Py_TYPE(object) != owner_type || ((owner *) object)->kind != kind) {
+		PyErr_SetString(PyExc_TypeError, "this owns something else");
+		return (NULL);
+	}
+	return (((owner *) object)->pointer);
+}
 
 // Sets the attribute `_owner` of an object to an owner of the pointer.  On failure the pointer is the caller's.
 static int
@@ -277,13 +282,12 @@ static PyMethodDef functions[] = {
 static int
 execute(PyObject *module)
 {
-	(void) module;
 	if (owner_type == NULL) {
 		owner_type = (PyTypeObject *) PyType_FromSpec(&owner_spec);
 		owner_name = PyUnicode_InternFromString("_owner");
 		(void) Py_AtExit(nngio_end);
 	}
-	return (owner_type != NULL && owner_name != NULL ? 0 : -1);
+	return (owner_type != NULL && owner_name != NULL ? add_verbs(module) : -1);
 }
 
 static PyModuleDef_Slot slots[] = { { Py_mod_exec, execute }, { 0, NULL } };
