@@ -36,7 +36,8 @@ def build_all(folder: Path) -> list[Path]:
     if " + " in nng.source:
         flags.append("-DNNGIO_NNG_PATCHED")
     includes = [f"-I{HERE}", f"-I{SHIM}", f"-I{features}"]
-    shared = [str(HERE / "check.c"), *(str(file) for file in sorted(SHIM.glob("*.c")) if file.name not in ("python.c", "verbs.c"))]
+    sources = [file for file in sorted(SHIM.glob("*.c")) if '#include "python.h"' not in file.read_text(encoding="utf-8")]
+    shared = [str(HERE / "check.c"), *map(str, sources)]
     compile_ = [*compiler(), *flags, *options.compile_flags, *nng.compile_flags, *includes]
     objects = []
     for source in shared:

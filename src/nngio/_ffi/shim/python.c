@@ -3,9 +3,6 @@
 // A function that is called through cffi has let go of the GIL.  To take it again would crash in a daemon thread
 // that is late for the end of Python: only those who never let go of it can be sure that there is a Python.
 
-#include <Python.h>
-
-#include "nngio_shim.h"
 #include "python.h"
 
 // Owners.  What Python has of the shim's is a bare pointer, and an owner that frees it, which an attribute of the
@@ -261,6 +258,15 @@ report_unraisable(PyObject *module, PyObject *arguments)
 	Py_RETURN_NONE;
 }
 
+int
+add_type(PyObject *module, const char *name, PyTypeObject **type, PyType_Spec *spec, PyTypeObject *base)
+{
+	if (*type == NULL) {
+		*type = (PyTypeObject *) PyType_FromSpecWithBases(spec, (PyObject *) base);
+	}
+	return (*type == NULL ? -1 : PyModule_AddObjectRef(module, name, (PyObject *) *type));
+}
+
 static PyMethodDef functions[] = {
 	{ "own_box", own_box, METH_O, "Make a box, which the object's attribute `_owner` owns; return its address." },
 	{ "own_handle", own_handle, METH_VARARGS, "Let the object's attribute `_owner` own the handle at an address." },
@@ -287,7 +293,10 @@ execute(PyObject *module)
 		owner_name = PyUnicode_InternFromString("_owner");
 		(void) Py_AtExit(nngio_end);
 	}
-	return (owner_type != NULL && owner_name != NULL ? add_verbs(module) : -1);
+	if (owner_type == NULL || owner_name == NULL) {
+		return (-1);
+	}
+	return (add_verbs(module) != 0 || add_operations(module) != 0 || add_turns(module) != 0 ? -1 : 0);
 }
 
 static PyModuleDef_Slot slots[] = { { Py_mod_exec, execute }, { 0, NULL } };

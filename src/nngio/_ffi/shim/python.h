@@ -3,13 +3,72 @@
 #ifndef NNGIO_PYTHON_H
 #define NNGIO_PYTHON_H
 
+#include <Python.h>
+#include <string.h>
+#include <structmember.h>
+
+#include "internal.h"
+
 enum owned {
 	OWN_BOX,
 	OWN_HANDLE,
 	OWN_OPERATION,
 };
 
+// A slot: an operation that a thread waits for, from C's pool and back.  The object that a loop's operation has in
+// Python begins like one.
+typedef struct {
+	PyObject_HEAD
+	nngio_op *op;
+} slot;
+
+typedef struct turns turns;
+
+// The base of a loop's operations.
+typedef struct {
+	PyObject_HEAD
+	nngio_op *op;      // which `owner` owns
+	turns    *turns;   // the adapter
+	PyObject *owner, *adapter, *c, *handle, *weak;
+	int       ms;
+	char      ready, stale, lent, aborted;
+	char      idle; // in the list of those
+} operation;
+
+// One that a task of asyncio's takes for a future.
+typedef struct {
+	operation base;
+	PyObject *loop, *wakeup, *context, *message;
+	char      suspended, blocking, cancelled;
+} future;
+
+// The base of adapters.
+struct turns {
+	PyObject_HEAD
+	PyObject *idle; // a list of operations, which the adapter keeps
+	int       full; // calls of a turn, after its first
+	int       budget;
+	double    seconds; // of a turn
+	double    ends;
+	char      lent; // one of those that were settled last had been lent
+};
+
+#define FAST(function) ((PyCFunction) (void (*)(void)) (function))
+
+// python.c
 void *owned_pointer(PyObject *object, enum owned kind); // TypeError if it owns something else
-int   add_verbs(PyObject *module);
+int   add_type(PyObject *module, const char *name, PyTypeObject **type, PyType_Spec *spec, PyTypeObject *base);
+
+// verbs.c
+int add_verbs(PyObject *module);
+
+// futures.c
+extern PyTypeObject *operation_type, *future_type;
+int operation_over(PyObject *self, PyObject *value, void *closure);
+int add_operations(PyObject *module);
+
+// turns.c
+extern PyTypeObject *turns_type;
+int add_turns(PyObject *module);
 
 #endif
