@@ -56,8 +56,8 @@ def _load_python() -> Any:
 
 
 if TYPE_CHECKING:
-    from nngio import _python as python
-    from nngio._python import Slot as Slot
+    from nngio import _python as python  # pyright: ignore[reportMissingModuleSource]
+    from nngio._python import Slot as Slot  # pyright: ignore[reportMissingModuleSource]
 else:
     python = _load_python()
 os.register_at_fork(after_in_child=_after_fork_in_child)
