@@ -272,9 +272,9 @@ SENDING: dict[str, Callable[[], Sending]] = {
 # Two things at the same time.
 
 
-async def until_it_waits(loop: Loop, channel: Any) -> None:
-    """Let tasks run until one of them waits for a message on this channel."""
-    while lib.nngio_handle_on_loops(channel._handle) == 0:
+async def until_it_waits(loop: Loop, channel: Any, tasks: int = 1) -> None:
+    """Let tasks run until one of them, or so many, wait for a message on this channel."""
+    while lib.nngio_handle_on_loops(channel._handle) < tasks:
         await loop.sleep(0)
 
 

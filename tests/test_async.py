@@ -876,7 +876,7 @@ def test_no_receive_overtakes_a_message_that_a_cancelled_one_was_given(loop: Loo
 
     async def main(_: Tasks) -> None:
         other = asyncio.create_task(right.arecv())
-        await asyncio.sleep(0)
+        await until_it_waits(loop, right)
         left.send(b"1")
         left.send(b"2")
         select.select([current().fd], [], [], LONG)
@@ -906,13 +906,13 @@ def test_nor_one_that_waits_for_its_turn_beside_the_task_that_cancels_it(loop: L
         task = asyncio.create_task(cancel_the_other())
         await asyncio.sleep(0)
         other = asyncio.create_task(right.arecv())
-        await asyncio.sleep(0)
+        await until_it_waits(loop, right, tasks=2)
         for body in (b"1", b"2", b"3"):
             left.send(body)
-        select.select([current().fd], [], [], LONG)
+        time.sleep(SOON)  # noqa: ASYNC251  # the loop stands still until both are there, which nothing tells
         await task
         await asyncio.wait([other])
 
-    for _ in range(100):
+    for _ in range(30):
         loop.run(main)
     assert any(cancelled)
