@@ -87,7 +87,7 @@ def test_what_can_not_be_is_refused(number: int) -> None:
 def test_a_number_is_a_number() -> None:
     """And nothing that only looks like one."""
     with pytest.raises(TypeError, match="num_expire_threads is a whole number, not str"):
-        nngio.init(num_expire_threads="2")  # type: ignore[arg-type]
+        nngio.init(num_expire_threads="2")  # type: ignore[arg-type]  # on purpose
 
 
 def test_init_without_arguments_does_nothing() -> None:

@@ -63,7 +63,7 @@ def tried(socket: Any) -> bytes:
     """By attempts."""
     while True:
         try:
-            return socket.try_recv()  # type: ignore[no-any-return]
+            return socket.try_recv()  # type: ignore[no-any-return]  # any socket
         except nngio.TryAgain:
             threading.Event().wait(0.001)
 
@@ -72,7 +72,7 @@ SYNC: list[Callable[[Any], list[bytes]]] = [
     lambda s: [s.recv(timeout=LONG)],
     lambda s: [s.recv(timeout=None)],
     lambda s: [bytes(s.recv_msg(timeout=LONG))],
-    lambda s: s.recv_many(7, timeout=LONG),  # type: ignore[no-any-return]
+    lambda s: s.recv_many(7, timeout=LONG),  # type: ignore[no-any-return]  # any socket
     lambda s: [bytes(m) for m in s.recv_many_msg(3, timeout=None)],
     lambda s: [taken(s)],
     lambda s: [tried(s)],
@@ -201,7 +201,7 @@ def test_closing_ends_what_waits(loop: Loop, address: Address) -> None:
             ended.append(error)
 
     async def main(tasks: Tasks) -> None:
-        waiting = [tasks.start(lambda n=n: receiver.arecv(timeout=None if n % 2 else LONG)) for n in range(6)]  # type: ignore[misc]
+        waiting = [tasks.start(lambda n=n: receiver.arecv(timeout=None if n % 2 else LONG)) for n in range(6)]  # type: ignore[misc]  # a lambda
         await loop.sleep(0.05)
         await receiver.aclose()
         for task in waiting:
@@ -262,6 +262,6 @@ def test_its_number_is_checked() -> None:
         with pytest.raises(nngio.InvalidArgument, match=f"prefetch is 0 to 1000000 messages; got {number}"):
             nngio.Pull0(prefetch=number)
     with pytest.raises(TypeError, match="prefetch is a number of messages, not str"):
-        nngio.Pull0(prefetch="1")  # type: ignore[arg-type]
+        nngio.Pull0(prefetch="1")  # type: ignore[arg-type]  # on purpose
     with nngio.Pull0() as pull:
         assert pull.prefetch == 0

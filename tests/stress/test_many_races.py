@@ -224,7 +224,7 @@ class Lists:
 
 
 def take_later(far_end: FarEnd) -> None:
-    time.sleep(random.random() * 0.0015)
+    time.sleep(random.random() * 0.0015)  # the moment is what is raced
     far_end.take_some()
 
 
