@@ -1,4 +1,4 @@
-"""What can be set before NNG starts: its threads."""
+"""What can be set before NNG starts: its threads; and at any time, how those that wait do so."""
 
 import os
 
@@ -6,7 +6,7 @@ import programs
 import pytest
 
 import nngio
-from nngio.lowlevel import nng_version
+from nngio.lowlevel import lib, nng_version
 
 OLD = tuple(int(part) for part in nng_version().split(".")[:2]) < (1, 7)
 
@@ -93,3 +93,109 @@ def test_a_number_is_a_number() -> None:
 def test_init_without_arguments_does_nothing() -> None:
     """At any time."""
     nngio.init()
+
+
+CONVERSATIONS = """
+import asyncio, threading, nngio
+nngio.init(spin={spin})
+
+async def answer(rep):
+    for _ in range(300):
+        await rep.asend(await rep.arecv())
+
+async def ask(req):
+    for i in range(300):
+        await req.asend(b"%d" % i)
+        assert await req.arecv() == b"%d" % i
+
+async def on_asyncio(rep, req):
+    await asyncio.gather(answer(rep), ask(req))
+
+async def on_trio(rep, req):
+    import trio
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer, rep)
+        nursery.start_soon(ask, req)
+
+def in_threads(rep, req):
+    def serve():
+        for _ in range(300):
+            rep.send(rep.recv())
+    thread = threading.Thread(target=serve)
+    thread.start()
+    for i in range(300):
+        req.send(b"%d" % i)
+        assert req.recv() == b"%d" % i
+    thread.join()
+
+with nngio.Rep0(listen="{url}") as rep, nngio.Req0(dial=rep.listeners[0].url) as req:
+    {talk}
+print("done")
+"""
+
+
+@pytest.mark.parametrize("spin", [0, 0.0001, 0.01])
+@pytest.mark.parametrize("url", ["inproc://x", "tcp://127.0.0.1:0"])
+@pytest.mark.parametrize(
+    "talk",
+    ["in_threads(rep, req)", "asyncio.run(on_asyncio(rep, req))", "import trio; trio.run(on_trio, rep, req)"],
+    ids=["threads", "asyncio", "trio"],
+)
+def test_messages_come_whether_those_who_wait_look_or_sleep(spin: float, url: str, talk: str) -> None:
+    """Not at all, for the usual moment, and for longer than any message takes."""
+    assert program_prints(CONVERSATIONS.format(spin=spin, url=url, talk=talk)) == "done"
+
+
+def test_how_long_to_look_can_be_set_at_any_time() -> None:
+    """Unlike the threads, of which it says nothing."""
+    before = lib.nngio_spin_get()
+    nngio.Pair0().close()
+    try:
+        for seconds, nanoseconds in ((0, 0), (0.000_02, 20_000), (0.01, 10_000_000)):
+            nngio.init(spin=seconds)
+            assert lib.nngio_spin_get() == nanoseconds
+    finally:
+        nngio.init(spin=before / 1e9)
+
+
+@pytest.mark.parametrize("seconds", [-0.001, 0.02, float("nan"), float("inf")])
+def test_a_look_is_short(seconds: float) -> None:
+    """The error names what may be; nothing has changed."""
+    before = lib.nngio_spin_get()
+    with pytest.raises(nngio.InvalidArgument, match="spin is 0 to 0.01 seconds"):
+        nngio.init(spin=seconds)
+    assert lib.nngio_spin_get() == before
+
+
+@pytest.mark.parametrize("wrong", ["0.1", True])
+def test_a_look_is_a_number_of_seconds(wrong: object) -> None:
+    """As all durations are."""
+    with pytest.raises(TypeError, match="number of seconds"):
+        nngio.init(spin=wrong)  # type: ignore[arg-type]
+
+
+def test_a_loop_whose_messages_are_seldom_sleeps() -> None:
+    """It has looked in vain often enough soon: what that takes is bounded, however long it goes on."""
+    spent = program_prints("""
+import asyncio, threading
+nngio.init(spin=0.005)
+
+async def main():
+    with nngio.Pair0(listen="inproc://x") as a, nngio.Pair0(dial="inproc://x") as b:
+        def send():
+            for _ in range(300):
+                a.send(b"")
+                time.sleep(0.006)
+        thread = threading.Thread(target=send)
+        thread.start()
+        await b.arecv()
+        begun = time.thread_time()
+        for _ in range(299):
+            await b.arecv()
+        print(time.thread_time() - begun)
+        thread.join()
+
+asyncio.run(main())
+""")
+    looks = 65 * 0.005
+    assert float(spent) < looks + 0.3

@@ -7,6 +7,7 @@ from nngio._core.nng import lib
 __all__ = ["init"]
 
 FEWEST_TASK_THREADS = 2
+LONGEST_SPIN = 0.01
 MOST_THREADS = 256
 
 
@@ -16,8 +17,9 @@ def init(
     num_expire_threads: int | None = None,
     num_poller_threads: int | None = None,
     num_resolver_threads: int | None = None,
+    spin: float | None = None,
 ) -> None:
-    """Set how many threads NNG is to have. Before the first socket, message or aio; it takes effect when NNG starts.
+    """Set how many threads NNG is to have, before the first socket, message or aio; and at any time how those that wait do so.
 
     NNG starts with the first object that needs it, and not when `nngio` is imported. What is not given is left as it was. A
     program that never calls this gets as many task threads as it has cores, and two at least: with NNG's own default, two for
@@ -28,10 +30,14 @@ def init(
         num_expire_threads: threads that end what has timed out, 1 to 256.
         num_poller_threads: threads that wait for the descriptors of tcp, ipc and ws, 1 to 256. NNG 1.7 or later.
         num_resolver_threads: threads that ask name servers, 1 to 256. NNG 1.7 or later.
+        spin: seconds, 0 to 0.01; at first 0.0001. Before a thread or an event loop goes to sleep for a message, it looks for so
+            long whether there is one: an answer that is microseconds away comes sooner so, and costs less, than one that has to
+            wake somebody. Where there was none for 64 times, it sleeps at once the next 1,024 times. One core is always left to
+            those who work. 0: sleep at once, always; for machines where every cycle has its price.
 
     Raises:
         BadState: NNG has started.
-        InvalidArgument: there can't be so many threads, or so few.
+        InvalidArgument: there can't be so many threads, or so few, or `spin` is out of its range.
         NotSupported: this NNG's number was settled when it was compiled.
 
     Thread safety: may be called on any thread. In C: `nng_init_set_parameter`, which is a part of NNG from 1.7 on; the 1.5.2 that
@@ -57,8 +63,15 @@ def init(
         most = getattr(_lib, f"NNG_INIT_MAX_{kind}_THREADS", None)  # NNG's own limit would make it fewer, without a word
         if most is not None:
             wanted.append((most, number))
+    if spin is not None:
+        if isinstance(spin, bool) or not isinstance(spin, (int, float)):
+            raise TypeError(f"spin is a number of seconds, not {type(spin).__name__}")
+        if not 0 <= spin <= LONGEST_SPIN:
+            raise InvalidArgument(f"spin is 0 to {LONGEST_SPIN} seconds; got {spin}")
     for parameter, number in wanted:
         code = _lib.nngio_init_set_parameter(parameter, number)
         if code == _lib.NNG_ESTATE:
             raise BadState("NNG has started already; call nngio.init before the first socket, message or aio is made")
         check(code)
+    if spin is not None:
+        _lib.nngio_spin_set(round(spin * 1e9))

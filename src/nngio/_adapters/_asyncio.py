@@ -13,6 +13,7 @@ woken, `cancel()` says no, and the task raises the CancelledError by itself: tha
 """
 
 import asyncio
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -53,7 +54,9 @@ class AsyncioAdapter(Adapter):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
-        loop.add_reader(self.fd, self.drain)
+        others = getattr(loop, "_ready", None)
+        self.others = others if isinstance(others, deque) else None
+        loop.add_reader(self.fd, self.serve)
         self._close_loop = loop.close
         # The adapter lives and ends with its loop; there is no other way to hear of either.
         loop._nngio = self  # type: ignore[attr-defined]
@@ -75,11 +78,15 @@ class AsyncioAdapter(Adapter):
     def running(self) -> bool:
         return self.loop.is_running()
 
-    def resume(self, finished: list[AsyncOperation]) -> None:
-        self.wake(finished)  # what it has no time for, it puts back
+    def serve_again(self) -> None:
+        self.loop.call_soon(self.serve)
 
     async def pause(self) -> None:
-        await asyncio.sleep(0)  # until here other tasks' calls pause too, so they keep their order
+        self.paused += 1
+        try:
+            await asyncio.sleep(0)  # until here other tasks' calls pause too, so they keep their order
+        finally:
+            self.paused -= 1
         self.new_turn()
 
     async def within(self, operation: AsyncOperation, seconds: float | None) -> None:

@@ -45,6 +45,18 @@ class TrioOperation(AsyncOperation):
         return Abort.FAILED
 
 
+class Attendant(trio.abc.Instrument):
+    """Waits a moment for what finishes, when trio has nothing to run."""
+
+    def __init__(self, adapter: "TrioAdapter") -> None:
+        self._adapter = adapter
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0 and self._adapter.attend():
+            self._adapter.serve()
+            self._adapter.ring()  # trio is about to look at the descriptors, for as long as nothing happens there
+
+
 class TrioAdapter(Adapter):
     """One run of trio's."""
 
@@ -57,11 +69,14 @@ class TrioAdapter(Adapter):
 
     async def watch(self) -> None:
         """The system task: drain whenever there is something, until the run ends."""
+        attendant = Attendant(self)
+        trio.lowlevel.add_instrument(attendant)
         try:
             while True:
                 await trio.lowlevel.wait_readable(self.fd)
-                self.drain()
+                self.serve()
         finally:
+            trio.lowlevel.remove_instrument(attendant)
             self.close()
 
     def close(self) -> None:
@@ -77,8 +92,11 @@ class TrioAdapter(Adapter):
     def running(self) -> bool:
         return self.host is None or self.host.is_running()  # until the system task ends, and that closes it
 
-    def resume(self, finished: list[AsyncOperation]) -> None:
-        for operation in finished:
+    def serve(self) -> None:
+        self.new_turn()
+        with self._lock:
+            finished = self.settle()
+        for operation in self.begin_anew(finished) if self.some_lent else finished:
             assert isinstance(operation, TrioOperation)
             task, operation.task = operation.task, None
             if task is None or not operation.ready:

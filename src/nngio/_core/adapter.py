@@ -1,24 +1,28 @@
 """Adapters: how an operation that NNG has finished resumes the task that waits for it, on any event loop.
 
 One `Adapter` for each running loop, made at the first awaitable call (see `loops.py`) and ended with the loop. It has a
-completion queue in C and watches the queue's descriptor; when that is readable, `drain` takes a batch of finished operations
+completion queue in C and watches the queue's descriptor; when that is readable, `serve` takes a batch of finished operations
 and resumes their tasks. Here is what all loops share, and the contract for the rest. An adapter for a loop is a subclass that
 
-- makes the loop call `drain()`, on the loop's thread, whenever the descriptor `self.fd` is readable, for as long as the
+- makes the loop call `serve()`, on the loop's thread, whenever the descriptor `self.fd` is readable, for as long as the
   loop lives, and `close()` when it ends;
-- has an `operation_class` whose instances can be awaited when the operation is pending, and are resumed by `resume()`;
+- has an `operation_class` whose instances can be awaited when the operation is pending, and are resumed by `serve()`;
 - has `pause()`: let every other task that is ready run once.
 
 Life of an operation. `take()` gives an idle one; one call into C begins it. Either that finishes it at once, or it is
-pending and the task awaits it. NNG's thread puts it on the queue, `drain` settles it in C, marks it `ready`, and calls
-`resume`. The task reads the result and hands it back by setting `over`. A task that is interrupted instead, by whatever
+pending and the task awaits it. NNG's thread puts it on the queue, `serve` settles it in C, marks it `ready`, and resumes the
+task. The task reads the result and hands it back by setting `over`. A task that is interrupted instead, by whatever
 exception, calls `abandon()`, which cancels the operation in C, waits the microseconds until NNG has let go of it, and keeps
 a message that had arrived for the next receive: after it, nothing is undecided. The operation may still be on the queue
-then; it is `stale` until `drain` has seen it, and only then used again.
+then; it is `stale` until `serve` has seen it, and only then used again.
 
 Fairness. A call that finishes at once doesn't give way to other tasks, so each one takes from `budget`; at 0, or after
 `turn_seconds`, the next call pauses first. Resuming tasks takes from the same budget, so a batch of them can't starve the
 rest of the loop either.
+
+Attending. A round of a loop costs more than a message, and waking a thread that sleeps in its selector more than both. So when a
+batch has been served, and nothing else is ready to run, the loop's thread looks at the queue itself for a moment before it goes back
+to sleep (shim/spin.c says for how long, and when not); NNG's threads need not write to the descriptor then. A turn ends as ever.
 
 Loops that stand still. A loop that is stopped, and neither closed nor run on, would keep the messages that its receives are
 given. So a receive elsewhere on such a socket first lets such loops `lend` (C asks for it: LOOK): their receives on that
@@ -116,13 +120,13 @@ class Adapter(python.Turns, ABC):
         if self.queue == NULL:
             raise ForkedError if lib.nngio_forked() else NoMemory("no descriptor or memory for the loop's completion queue")
         self.fd: int = lib.nngio_queue_fd(self.queue)
-        self.operations: list[AsyncOperation] = []
-        self.idle: list[AsyncOperation] = []  # the last to come back is the first to be taken
-        self.bind(self.idle, BUDGET, self.turn_seconds)
+        self.operations = []
+        self.idle = []
+        self.others = None
+        self.bind(int(ffi.cast("uintptr_t", self.queue)), BUDGET, self.turn_seconds)
         self.new_turn()
         self._estate = Estate(self)
         self._lock = self._estate.lock
-        self._queue_address = int(ffi.cast("uintptr_t", self.queue))
 
     # Called by verbs.
 
@@ -187,23 +191,24 @@ class Adapter(python.Turns, ABC):
 
     # Called by loops.
 
-    def drain(self) -> None:
-        """Take a batch of finished operations from the queue, and resume their tasks."""
-        self.new_turn()
-        with self._lock:
-            finished = self.settle(self._queue_address, self.operations, BATCH)
-        if self.some_lent:
-            finished = [operation for operation in finished if operation.ready or self._is_back(operation)]
-        if finished:
-            self.resume(finished)
+    def attend(self) -> bool:
+        """Wait a moment for operations to finish. True if some have: there may be nothing to tell the loop then but the caller."""
+        return self.queue is not None and bool(lib.nngio_queue_attend(self.queue))
 
-    def _is_back(self, operation: AsyncOperation) -> bool:
-        operation.ready = self._begin_anew(operation) != PENDING
-        return operation.ready
+    def ring(self) -> None:
+        """Make the descriptor readable."""
+        lib.nngio_queue_wake(self.queue)
+
+    def begin_anew(self, finished: list[AsyncOperation]) -> list[AsyncOperation]:
+        """Begin those of them anew that had been lent. Returns those that have finished."""
+        for operation in finished:
+            if operation.lent:
+                operation.ready = self._begin_anew(operation) != PENDING
+        return [operation for operation in finished if operation.ready]
 
     def put_back(self, operations: list[AsyncOperation]) -> None:
-        """Leave operations that `resume` was given, and did not come to, for the next turn."""
-        waiting = [operation for operation in operations if operation.ready]
+        """Leave operations that have been settled, and whose tasks the turn had no time for, for the next turn."""
+        waiting = [operation for operation in operations if operation.ready or operation.lent]
         for operation in waiting:
             operation.ready = False
         if waiting:
@@ -236,7 +241,8 @@ class Adapter(python.Turns, ABC):
         with self._lock:
             self._estate.abandon()
             self.operations = []
-            self.idle.clear()
+            self.idle = []
+            self.bind(0, BUDGET, self.turn_seconds)
             self.queue = None
 
     # What a loop has to bring.
@@ -244,10 +250,6 @@ class Adapter(python.Turns, ABC):
     @abstractmethod
     def running(self) -> bool:
         """Whether the loop runs, and so will see to what its operations bring. Asked on any thread."""
-
-    @abstractmethod
-    def resume(self, finished: list[AsyncOperation]) -> None:
-        """Let the tasks go on that await these operations, as far as they still do."""
 
     looks_first: ClassVar[bool] = False
     """Whether `pause` is to be awaited before every call, because the loop's tasks look there whether they are cancelled."""

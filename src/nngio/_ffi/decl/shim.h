@@ -39,6 +39,8 @@ int nngio_init(void);
 int nngio_init_set_parameter(int parameter, uint64_t value);
 bool nngio_started(void);
 bool nngio_forked(void);
+void nngio_spin_set(int64_t ns);
+int64_t nngio_spin_get(void);
 void nngio_end(void);
 
 nngio_box *nngio_box_new(void);
@@ -103,5 +105,7 @@ int nngio_queue_fd(nngio_queue *q);
 int nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max);
 int nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
 void nngio_queue_put_back(nngio_queue *q, nngio_op **ops, int n);
+bool nngio_queue_attend(nngio_queue *q);
+bool nngio_queue_attends(nngio_queue *q);
 int nngio_queue_wait(nngio_queue *q, int ms);
 void nngio_queue_wake(nngio_queue *q);

@@ -46,6 +46,18 @@ typedef struct retired {
 // See prefetch.c.
 typedef struct reader reader;
 
+// See spin.c.
+typedef struct {
+	atomic_int credit;
+	atomic_int rest; // waits that begin without
+} spin_luck;
+
+typedef struct {
+	spin_luck *luck;
+	uint64_t   until; // ns
+	unsigned   looks;
+} spinner;
+
 struct nngio_handle {
 	atomic_uint     refs;
 	uint32_t        id;
@@ -54,6 +66,7 @@ struct nngio_handle {
 	nngio_handle   *sibling;  // in the parent's list of contexts, under the parent's lock
 	nngio_handle   *open_next, *open_prev; // of a socket: in the list of those that are open
 	nngio_handle   *contexts; // of a socket, under the lock
+	spin_luck       luck;     // of threads that wait
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
 	atomic_uint     parked_count;
@@ -128,6 +141,7 @@ struct nngio_op {
 // lifecycle.c
 extern atomic_int nngio_is_forked;
 void              stay_if_ending(void);
+int               usable_cores(void);
 void              block_signals(void *old);
 void              restore_signals(const void *old);
 
@@ -239,6 +253,12 @@ nng_aio *queue_inline_aio(nngio_queue *q);
 uint64_t queue_stamp(nngio_queue *q);
 void queue_push(nngio_queue *q, nngio_op *op);
 void queue_put_last(nngio_queue *q, nngio_op **ops, int n);
+
+// spin.c
+bool spin_pays(spin_luck *luck);
+bool spin_begin(spinner *s, spin_luck *luck);
+bool spin_goes_on(spinner *s);
+void spin_end(spinner *s, bool found);
 
 // sleep.c: wait on a word until it changes
 void word_wake(atomic_uint *word);

@@ -79,6 +79,26 @@ restore_signals(const void *old)
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
+// How many cores this process might use when it first asked.
+int
+usable_cores(void)
+{
+	static atomic_int cores;
+	int               n = atomic_load_explicit(&cores, memory_order_relaxed);
+
+	if (n == 0) {
+		n = (int) sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __linux__
+		cpu_set_t set;
+		if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+			n = CPU_COUNT(&set);
+		}
+#endif
+		atomic_store_explicit(&cores, n, memory_order_relaxed);
+	}
+	return (n);
+}
+
 // Task threads run what the pipes bring, one piece at a time for each pipe, and all of them take their work from
 // one list under one lock.  NNG's own number, two for each core, makes them wait for each other more than it gets
 // done; fewer than two could wait for one another for ever.
@@ -88,14 +108,7 @@ restore_signals(const void *old)
 static inline int
 default_task_threads(void)
 {
-	int n = (int) sysconf(_SC_NPROCESSORS_ONLN);
-#ifdef __linux__
-	cpu_set_t set; // what this process may use
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-		n = CPU_COUNT(&set);
-	}
-#endif
+	int n = usable_cores();
 	return (n < TASK_THREADS_MIN ? TASK_THREADS_MIN : n > TASK_THREADS_MAX ? TASK_THREADS_MAX : n);
 }
 

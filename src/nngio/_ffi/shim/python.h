@@ -45,12 +45,17 @@ typedef struct {
 // The base of adapters.
 struct turns {
 	PyObject_HEAD
-	PyObject *idle; // a list of operations, which the adapter keeps
-	int       full; // calls of a turn, after its first
-	int       budget;
-	double    seconds; // of a turn
-	double    ends;
-	char      lent; // one of those that were settled last had been lent
+	nngio_queue *queue;      // NULL when the adapter is closed
+	PyObject    *operations; // a list, by tag
+	PyObject    *idle;       // a list of those that are
+	PyObject    *lock;       // held where a thread lends what the loop has, and where the loop takes it
+	PyObject    *others;     // what waits for its turn in the loop, or None where that can't be seen
+	int          paused;     // tasks that gave way
+	int          full;       // calls of a turn, after its first
+	int          budget;
+	double       seconds; // of a turn
+	double       ends;
+	char         lent; // one of those that were settled last had been lent
 };
 
 #define FAST(function) ((PyCFunction) (void (*)(void)) (function))

@@ -17,6 +17,10 @@ struct nngio_queue {
 	_Atomic(nngio_op *) head;  // newest first
 	nngio_op           *ready; // oldest first; the draining thread's alone
 	int                 rfd, wfd;
+	atomic_bool         rung;     // something was written to the descriptor
+	atomic_bool         attended; // the draining thread looks at `head`: nothing need be written
+	bool                found;    // it has found something there, and not taken it yet
+	spin_luck           luck;
 	nng_aio            *inline_aio; // for attempts that can't block, by the draining thread
 };
 
@@ -126,6 +130,7 @@ nngio_queue_wake(nngio_queue *q)
 	// A pipe or counter that is full is readable already.
 	while (write(q->wfd, &one, sizeof(one)) < 0 && errno == EINTR) {
 	}
+	atomic_store(&q->rung, true);
 }
 
 // Called on any thread of NNG's, from an aio's callback; takes over the caller's reference to `q`.
@@ -137,7 +142,7 @@ queue_push(nngio_queue *q, nngio_op *op)
 	do {
 		op->next = old;
 	} while (!atomic_compare_exchange_weak(&q->head, &old, op));
-	if (old == NULL) {
+	if (old == NULL && !atomic_load(&q->attended)) {
 		nngio_queue_wake(q);
 	}
 	queue_rele(q);
@@ -161,9 +166,12 @@ collect(nngio_queue *q)
 	nngio_op **last = &q->ready;
 	nngio_op  *op, *oldest = NULL;
 
-	while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf)) {
+	if (atomic_exchange(&q->rung, false) || !q->found) {
+		while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf) && q->rfd != q->wfd) {
+		}
 	}
-	op = atomic_exchange(&q->head, NULL);
+	q->found = false;
+	op       = atomic_exchange(&q->head, NULL);
 	while (op != NULL) {
 		nngio_op  *next = op->next;
 		nngio_op **link = &oldest;
@@ -222,6 +230,35 @@ nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
 		nngio_queue_wake(q);
 	}
 	return (n);
+}
+
+// Whether nngio_queue_attend would wait.
+bool
+nngio_queue_attends(nngio_queue *q)
+{
+	return (spin_pays(&q->luck));
+}
+
+// Waits a moment for something to drain, without the descriptor.  When it returns true there is, and nothing has
+// told the loop: the caller has to see to it.  Called by the draining thread.
+bool
+nngio_queue_attend(nngio_queue *q)
+{
+	spinner s;
+
+	if (q->ready != NULL || atomic_load(&q->head) != NULL) {
+		return (true);
+	}
+	if (!spin_begin(&s, &q->luck)) {
+		return (false);
+	}
+	atomic_store(&q->attended, true);
+	while (atomic_load_explicit(&q->head, memory_order_relaxed) == NULL && spin_goes_on(&s)) {
+	}
+	atomic_store(&q->attended, false);
+	q->found = atomic_load(&q->head) != NULL; // whoever pushed before that did not ring
+	spin_end(&s, q->found);
+	return (q->found);
 }
 
 // Takes back operations that were handed out last by nngio_queue_settle and not looked at: they are the next

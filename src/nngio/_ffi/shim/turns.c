@@ -7,7 +7,7 @@
 
 PyTypeObject    *turns_type;
 static PyObject *running_loop; // asyncio's function, when the program has imported that
-static PyObject *trio_name, *adapter_name, *run_name, *put_back_name;
+static PyObject *trio_name, *adapter_name, *run_name, *put_back_name, *acquire_name, *release_name, *anew_name, *again_name;
 
 static double
 now(void)
@@ -62,12 +62,14 @@ static PyObject *
 turns_bind(PyObject *self, PyObject *arguments)
 {
 	turns    *t = (turns *) self;
-	PyObject *idle;
+	PyObject *queue;
 
-	if (!PyArg_ParseTuple(arguments, "O!id", &PyList_Type, &idle, &t->full, &t->seconds)) {
+	if (!PyArg_ParseTuple(arguments, "Oid", &queue, &t->full, &t->seconds)) {
 		return (NULL);
 	}
-	t->idle   = idle;
+	if ((t->queue = PyLong_AsVoidPtr(queue)) == NULL && PyErr_Occurred()) {
+		return (NULL);
+	}
 	t->budget = t->full;
 	Py_RETURN_NONE;
 }
@@ -91,24 +93,22 @@ turns_take_idle(PyObject *self, PyObject *none)
 	return (o);
 }
 
-// Takes up to `most` operations from the queue, and makes them ready, but for those that had been lent and are to
+// Takes up to a batch of operations from the queue, and makes them ready, but for those that had been lent and are to
 // be begun anew.  What its owner had abandoned is idle now.
 static PyObject *
-turns_settle(PyObject *self, PyObject *arguments)
+settle(turns *t, nngio_queue *q)
 {
-	turns    *t = (turns *) self;
-	PyObject *queue, *operations, *finished;
+	PyObject *finished = PyList_New(0);
 	uint32_t  tags[NNGIO_BATCH];
-	int       most, n;
+	int       n;
 
-	if (!PyArg_ParseTuple(arguments, "OO!i", &queue, &PyList_Type, &operations, &most) ||
-	    (finished = PyList_New(0)) == NULL) {
+	if (finished == NULL) {
 		return (NULL);
 	}
-	n       = nngio_queue_settle(PyLong_AsVoidPtr(queue), tags, most < NNGIO_BATCH ? most : NNGIO_BATCH);
+	n       = nngio_queue_settle(q, tags, t->full + 1 < NNGIO_BATCH ? t->full + 1 : NNGIO_BATCH);
 	t->lent = 0;
 	for (int i = 0; i < n; i++) {
-		operation *o = (operation *) PyList_GetItem(operations, (Py_ssize_t) tags[i]);
+		operation *o = (operation *) PyList_GetItem(t->operations, (Py_ssize_t) tags[i]);
 
 		if (o == NULL) {
 			Py_DECREF(finished);
@@ -129,27 +129,55 @@ turns_settle(PyObject *self, PyObject *arguments)
 	return (finished);
 }
 
-static int
-put_back(PyObject *self, PyObject *finished, Py_ssize_t from)
+static PyObject *
+turns_settle(PyObject *self, PyObject *none)
 {
-	PyObject *rest = PyList_GetSlice(finished, from, PyList_Size(finished)), *done = NULL;
+	turns *t = (turns *) self;
 
-	if (rest != NULL) {
-		done = PyObject_CallMethodObjArgs(self, put_back_name, rest, NULL);
-		Py_DECREF(rest);
-	}
+	(void) none;
+	return (t->queue != NULL ? settle(t, t->queue) : PyList_New(0));
+}
+
+static int
+call(PyObject *object, PyObject *name, PyObject *argument)
+{
+	PyObject *done = PyObject_CallMethodObjArgs(object, name, argument, NULL);
+
 	Py_XDECREF(done);
 	return (done != NULL ? 0 : -1);
 }
 
-// Wakes the tasks that wait for these futures, for as long as the turn lasts; what is left then, or when one of them
-// raises what ends the loop, is put back.
-static PyObject *
-turns_wake(PyObject *self, PyObject *finished)
+static int
+put_back(turns *t, PyObject *finished, Py_ssize_t from)
 {
-	turns     *t     = (turns *) self;
-	double     until = now() + t->seconds;
-	Py_ssize_t size  = PyList_Size(finished);
+	PyObject *rest = PyList_GetSlice(finished, from, PyList_Size(finished));
+	int       rv   = -1;
+
+	if (rest != NULL) {
+		rv = call((PyObject *) t, put_back_name, rest);
+		Py_DECREF(rest);
+	}
+	return (rv);
+}
+
+static void
+put_back_and_raise(turns *t, PyObject *finished, Py_ssize_t from)
+{
+	PyObject *type, *value, *traceback;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	if (put_back(t, finished, from) != 0) {
+		PyErr_WriteUnraisable((PyObject *) t);
+	}
+	PyErr_Restore(type, value, traceback);
+}
+
+// Wakes the tasks that wait for these futures, for as long as the turn lasts; what is left then, or when one of them
+// raises what ends the loop, is put back.  Returns 1 if the turn was over before, -1 for an exception.
+static int
+wake(turns *t, PyObject *finished, double until)
+{
+	Py_ssize_t size = PyList_Size(finished);
 
 	t->ends = until;
 	for (Py_ssize_t i = 0; i < size; i++) {
@@ -158,7 +186,7 @@ turns_wake(PyObject *self, PyObject *finished)
 
 		if (f == NULL || !PyType_IsSubtype(Py_TYPE(object), future_type)) {
 			PyErr_SetString(PyExc_TypeError, "this is no future");
-			return (NULL);
+			return (-1);
 		}
 		if (f->wakeup == NULL || !f->base.ready) {
 			continue; // its task was interrupted
@@ -171,42 +199,158 @@ turns_wake(PyObject *self, PyObject *finished)
 		Py_DECREF(wakeup);
 		Py_DECREF(context);
 		if (done == NULL) {
-			PyObject *type, *value, *traceback;
-			PyErr_Fetch(&type, &value, &traceback);
-			if (put_back(self, finished, i + 1) != 0) {
-				PyErr_WriteUnraisable(self);
-			}
-			PyErr_Restore(type, value, traceback);
-			return (NULL);
+			put_back_and_raise(t, finished, i + 1);
+			return (-1);
 		}
 		Py_DECREF(done);
 		t->budget--;
-		if (t->budget < 0 || now() > until) { // a task that was woken may have begun a new turn for itself
-			if (put_back(self, finished, i + 1) != 0) {
+		if (i + 1 < size && (t->budget < 0 || now() > until)) { // one that was woken may have begun a new turn for itself
+			return (put_back(t, finished, i + 1) != 0 ? -1 : 1);
+		}
+	}
+	return (0);
+}
+
+// One batch from the queue to its tasks.  Returns as `wake` does.
+static int
+drain(turns *t, nngio_queue *q, double until)
+{
+	PyObject *finished;
+	int       rv;
+
+	// A thread that finds the loop standing still takes this lock to lend.
+	if (call(t->lock, acquire_name, NULL) != 0) {
+		nngio_queue_wake(q);
+		return (-1);
+	}
+	finished = settle(t, q);
+	if (call(t->lock, release_name, NULL) != 0 || finished == NULL) {
+		Py_XDECREF(finished);
+		return (-1);
+	}
+	if (t->lent) {
+		PyObject *back = PyObject_CallMethodObjArgs((PyObject *) t, anew_name, finished, NULL);
+		if (back == NULL) {
+			put_back_and_raise(t, finished, 0);
+		}
+		Py_DECREF(finished);
+		if ((finished = back) == NULL) {
+			return (-1);
+		}
+	}
+	rv = wake(t, finished, until);
+	Py_DECREF(finished);
+	return (rv);
+}
+
+// Whether something waits for its turn in the loop, as far as that can be seen.
+static bool
+others_wait(turns *t)
+{
+	Py_ssize_t size = t->paused != 0 ? t->paused : t->others == NULL || t->others == Py_None ? 0 : PyObject_Size(t->others);
+
+	if (size < 0) {
+		PyErr_Clear();
+	}
+	return (size != 0);
+}
+
+// What a loop calls when the queue's descriptor is readable: wakes the tasks whose operations have finished.  While
+// nothing else is ready to run, and the turn lasts, it waits a moment for more, which spares the loop a round.
+static PyObject *
+turns_serve(PyObject *self, PyObject *none)
+{
+	turns       *t     = (turns *) self;
+	nngio_queue *q     = t->queue;
+	double       until = now() + t->seconds;
+	bool         woke  = false, more;
+
+	(void) none;
+	t->budget = t->full;
+	do {
+		int budget = t->budget, rv = drain(t, q, until);
+		if (rv < 0) {
+			return (NULL);
+		}
+		woke |= t->budget != budget;
+		if (rv != 0 || t->queue == NULL) {
+			break; // what was put back has made the descriptor readable
+		}
+		if (others_wait(t) || t->budget < 0 || now() > until) {
+			if (woke && nngio_queue_attends(q) && call(self, again_name, NULL) != 0) {
 				return (NULL);
 			}
 			break;
 		}
-	}
+		if (t->others != Py_None) {
+			t->budget = t->full;
+		}
+		Py_BEGIN_ALLOW_THREADS more = nngio_queue_attend(q);
+		Py_END_ALLOW_THREADS
+	} while (more);
 	Py_RETURN_NONE;
 }
 
+static int
+turns_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	turns *t = (turns *) self;
+
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(t->operations);
+	Py_VISIT(t->idle);
+	Py_VISIT(t->lock);
+	Py_VISIT(t->others);
+	return (0);
+}
+
+static int
+turns_clear(PyObject *self)
+{
+	turns *t = (turns *) self;
+
+	Py_CLEAR(t->operations);
+	Py_CLEAR(t->idle);
+	Py_CLEAR(t->lock);
+	Py_CLEAR(t->others);
+	return (0);
+}
+
+static void
+turns_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	PyObject_GC_UnTrack(self);
+	(void) turns_clear(self);
+	((freefunc) PyType_GetSlot(type, Py_tp_free))(self);
+	Py_DECREF(type);
+}
+
 static PyMethodDef turns_methods[] = {
-	{ "bind", turns_bind, METH_VARARGS, "Set the list of idle operations, which the adapter keeps, the calls of a turn and its seconds." },
+	{ "bind", turns_bind, METH_VARARGS, "Set the address of the queue (0: there is none), the calls of a turn and its seconds." },
 	{ "over_budget", turns_over_budget, METH_NOARGS,
 	    "Count a call; True when the task has had its turn, and has to `pause` first." },
 	{ "take_idle", turns_take_idle, METH_NOARGS, "An idle operation, or None." },
-	{ "settle", turns_settle, METH_VARARGS, "Take operations from the queue at an address, those with their tags' numbers in a list." },
-	{ "wake", turns_wake, METH_O, "Wake the tasks that wait for a list of futures." },
+	{ "settle", turns_settle, METH_NOARGS, "Take a batch of operations from the queue." },
+	{ "serve", turns_serve, METH_NOARGS, "Wake the tasks that wait for futures whose operations have finished." },
 	{ NULL, NULL, 0, NULL },
 };
 static PyMemberDef turns_members[] = {
+	{ "operations", T_OBJECT_EX, offsetof(turns, operations), 0, "All of the adapter's, by tag." },
+	{ "idle", T_OBJECT_EX, offsetof(turns, idle), 0, "Those that are not in use; the last to come back is the first to be taken." },
+	{ "others", T_OBJECT_EX, offsetof(turns, others), 0, "What waits for its turn in the loop, or None where that can't be seen." },
+	{ "_lock", T_OBJECT_EX, offsetof(turns, lock), 0, "Held where a thread lends what the loop has, and where the loop takes it." },
+	{ "paused", T_INT, offsetof(turns, paused), 0, "How many tasks wait in `pause`." },
 	{ "budget", T_INT, offsetof(turns, budget), 0, "How many calls the turn has left." },
 	{ "turn_ends", T_DOUBLE, offsetof(turns, ends), 0, "When the turn is over at the latest, by `clock`." },
 	{ "some_lent", T_BOOL, offsetof(turns, lent), READONLY, "Whether one of those that were settled last had been lent." },
 	{ NULL, 0, 0, 0, NULL },
 };
 static PyType_Slot turns_slots[] = {
+	{ Py_tp_traverse, turns_traverse },
+	{ Py_tp_clear, turns_clear },
+	{ Py_tp_dealloc, turns_dealloc },
 	{ Py_tp_methods, turns_methods },
 	{ Py_tp_members, turns_members },
 	{ 0, NULL },
@@ -214,7 +358,7 @@ static PyType_Slot turns_slots[] = {
 static PyType_Spec turns_spec = {
 	.name      = "nngio._python.Turns",
 	.basicsize = sizeof(turns),
-	.flags     = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+	.flags     = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
 	.slots     = turns_slots,
 };
 
@@ -276,6 +420,10 @@ add_turns(PyObject *module)
 		trio_name     = PyUnicode_InternFromString("trio");
 		adapter_name  = PyUnicode_InternFromString("_nngio");
 		run_name      = PyUnicode_InternFromString("run");
+		acquire_name  = PyUnicode_InternFromString("acquire");
+		release_name  = PyUnicode_InternFromString("release");
+		anew_name     = PyUnicode_InternFromString("begin_anew");
+		again_name    = PyUnicode_InternFromString("serve_again");
 		put_back_name = PyUnicode_InternFromString("put_back");
 	}
 	return (PyErr_Occurred() || add_type(module, "Turns", &turns_type, &turns_spec, NULL) != 0

@@ -58,6 +58,25 @@ inline_wait(nngio_op *op)
 	return (op->result);
 }
 
+static bool
+is_pending(nngio_op *op)
+{
+	return (atomic_load_explicit(&op->state, memory_order_relaxed) == OP_PENDING);
+}
+
+// Waits a moment without sleeping.
+static void
+spin_for(nngio_op *op)
+{
+	spinner s;
+
+	if (is_pending(op) && spin_begin(&s, &op->handle->luck)) {
+		while (is_pending(op) && spin_goes_on(&s)) {
+		}
+		spin_end(&s, !is_pending(op));
+	}
+}
+
 // Returns the result, or NNGIO_AGAIN when a signal came or the operation's slice of time is over: the
 // caller lets Python run its signal handlers, and calls again.
 int
@@ -65,6 +84,9 @@ nngio_wait(nngio_op *op)
 {
 	if (op->inlined) {
 		return (inline_wait(op));
+	}
+	if (op->kind == NNGIO_SEND || op->kind == NNGIO_RECV) {
+		spin_for(op);
 	}
 	for (;;) {
 		unsigned s = OP_PENDING;

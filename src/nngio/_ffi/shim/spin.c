@@ -1,0 +1,97 @@
+// Looking for a moment before sleeping.  Where what is waited for is microseconds away, to be woken costs more than
+// all the rest: a core has to be taken out of its rest, by a system call of the thread that brings it.  Done only
+// where it has paid of late, and by no more threads than leave a core for those that do the work.
+
+#include <time.h>
+
+#include "internal.h"
+
+#define SPIN_NS 100000
+#define LOOKS 16       // at the word, between two at the clock
+#define CREDIT 64      // moments that may be in vain, beyond those that were not; as many are remembered
+#define REST 1024      // waits that begin with sleep, when the credit is spent
+
+static atomic_int     spinning;
+static _Atomic int64_t longest = SPIN_NS;
+
+static uint64_t
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ((uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec);
+}
+
+static inline void
+relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+// Called by any thread, at any time; 0 for never.
+void
+nngio_spin_set(int64_t ns)
+{
+	atomic_store_explicit(&longest, ns, memory_order_relaxed);
+}
+
+int64_t
+nngio_spin_get(void)
+{
+	return (atomic_load_explicit(&longest, memory_order_relaxed));
+}
+
+// Whether to begin; it is for the thread that waits to say when to end.
+bool
+spin_begin(spinner *s, spin_luck *luck)
+{
+	int64_t ns   = nngio_spin_get();
+	int     rest = atomic_load_explicit(&luck->rest, memory_order_relaxed);
+
+	if (ns == 0 || rest > 0) {
+		atomic_store_explicit(&luck->rest, rest > 0 ? rest - 1 : 0, memory_order_relaxed);
+		return (false);
+	}
+	if (atomic_fetch_add_explicit(&spinning, 1, memory_order_relaxed) >= usable_cores() - 1) {
+		atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
+		return (false);
+	}
+	s->luck  = luck;
+	s->looks = 0;
+	s->until = now() + (uint64_t) ns;
+	return (true);
+}
+
+bool
+spin_goes_on(spinner *s)
+{
+	relax();
+	return (++s->looks % LOOKS != 0 || now() < s->until);
+}
+
+void
+spin_end(spinner *s, bool found)
+{
+	int credit = atomic_load_explicit(&s->luck->credit, memory_order_relaxed) + (found ? 1 : -1);
+
+	atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
+	if (credit < -CREDIT) {
+		credit = 0;
+		atomic_store_explicit(&s->luck->rest, REST, memory_order_relaxed);
+	}
+	if (credit <= CREDIT) {
+		atomic_store_explicit(&s->luck->credit, credit, memory_order_relaxed);
+	}
+}
+
+// Whether the next wait would begin so.
+bool
+spin_pays(spin_luck *luck)
+{
+	return (nngio_spin_get() != 0 && atomic_load_explicit(&luck->rest, memory_order_relaxed) == 0);
+}
