@@ -79,7 +79,7 @@ class AsyncioAdapter(Adapter):
         return self.loop.is_running()
 
     def serve_again(self) -> None:
-        self.loop.call_soon(self.serve)
+        self.loop.call_soon(self.serve_more)
 
     async def pause(self) -> None:
         self.paused += 1

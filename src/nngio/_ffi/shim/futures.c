@@ -180,6 +180,7 @@ future_next(PyObject *self)
 		return (NULL);
 	}
 	f->suspended = f->blocking = 1;
+	f->base.turns->budget++; // for this call the task does give way
 	Py_INCREF(self);
 	return (self);
 }

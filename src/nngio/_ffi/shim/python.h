@@ -55,6 +55,7 @@ struct turns {
 	int          budget;
 	double       seconds; // of a turn
 	double       ends;
+	char         posted; // the loop will call
 	char         lent; // one of those that were settled last had been lent
 };
 

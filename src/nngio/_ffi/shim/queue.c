@@ -232,11 +232,11 @@ nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
 	return (n);
 }
 
-// Whether nngio_queue_attend would wait.
+// Whether nngio_queue_attend would wait.  It would not where there is something already, which the descriptor tells.
 bool
 nngio_queue_attends(nngio_queue *q)
 {
-	return (spin_pays(&q->luck));
+	return (q->ready == NULL && atomic_load(&q->head) == NULL && spin_pays(&q->luck));
 }
 
 // Waits a moment for something to drain, without the descriptor.  When it returns true there is, and nothing has

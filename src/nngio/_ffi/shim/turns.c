@@ -277,18 +277,26 @@ turns_serve(PyObject *self, PyObject *none)
 			break; // what was put back has made the descriptor readable
 		}
 		if (others_wait(t) || t->budget < 0 || now() > until) {
-			if (woke && nngio_queue_attends(q) && call(self, again_name, NULL) != 0) {
-				return (NULL);
+			if (woke && !t->posted && nngio_queue_attends(q)) {
+				if (call(self, again_name, NULL) != 0) {
+					return (NULL);
+				}
+				t->posted = 1;
 			}
 			break;
-		}
-		if (t->others != Py_None) {
-			t->budget = t->full;
 		}
 		Py_BEGIN_ALLOW_THREADS more = nngio_queue_attend(q);
 		Py_END_ALLOW_THREADS
 	} while (more);
 	Py_RETURN_NONE;
+}
+
+// The same, by a callback that it had the loop make.
+static PyObject *
+turns_serve_more(PyObject *self, PyObject *none)
+{
+	((turns *) self)->posted = 0;
+	return (turns_serve(self, none));
 }
 
 static int
@@ -334,6 +342,7 @@ static PyMethodDef turns_methods[] = {
 	{ "take_idle", turns_take_idle, METH_NOARGS, "An idle operation, or None." },
 	{ "settle", turns_settle, METH_NOARGS, "Take a batch of operations from the queue." },
 	{ "serve", turns_serve, METH_NOARGS, "Wake the tasks that wait for futures whose operations have finished." },
+	{ "serve_more", turns_serve_more, METH_NOARGS, "What `serve_again` asks the loop to call soon." },
 	{ NULL, NULL, 0, NULL },
 };
 static PyMemberDef turns_members[] = {
