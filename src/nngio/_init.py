@@ -32,8 +32,8 @@ def init(
         num_resolver_threads: threads that ask name servers, 1 to 256. NNG 1.7 or later.
         spin: seconds, 0 to 0.01; at first 0.0001. Before a thread or an event loop goes to sleep for a message, it looks for so
             long whether there is one: an answer that is microseconds away comes sooner so, and costs less, than one that has to
-            wake somebody. Where there was none for 64 times, it sleeps at once the next 1,024 times. One core is always left to
-            those who work. 0: sleep at once, always; for machines where every cycle has its price.
+            wake somebody. Who has looked in vain 16 times more often than not sleeps at once until the next tenth of a second
+            begins. One core is always left to those who work. 0: sleep at once, always; where every cycle has its price.
 
     Raises:
         BadState: NNG has started.

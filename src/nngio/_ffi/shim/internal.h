@@ -48,8 +48,8 @@ typedef struct reader reader;
 
 // See spin.c.
 typedef struct {
-	atomic_int credit;
-	atomic_int rest; // waits that begin without
+	atomic_int       credit;
+	_Atomic uint64_t sleeps; // waits begin without until then, ns
 } spin_luck;
 
 typedef struct {
@@ -259,6 +259,7 @@ bool spin_pays(spin_luck *luck);
 bool spin_begin(spinner *s, spin_luck *luck);
 bool spin_goes_on(spinner *s);
 void spin_end(spinner *s, bool found);
+void nng_task_attend(bool (*more)(void *), void *arg);
 
 // sleep.c: wait on a word until it changes
 void word_wake(atomic_uint *word);

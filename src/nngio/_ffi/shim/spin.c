@@ -1,6 +1,9 @@
 // Looking for a moment before sleeping.  Where what is waited for is microseconds away, to be woken costs more than
-// all the rest: a core has to be taken out of its rest, by a system call of the thread that brings it.  Done only
-// where it has paid of late, and by no more threads than leave a core for those that do the work.
+// all the rest: a core has to be taken out of its rest, by a system call of the thread that brings it.  By no more
+// threads than leave a core for those that do the work.
+//
+// Whoever looks in vain too often sleeps at once until the next epoch begins.  Epochs are those of the clock, so all
+// begin anew together, in all processes: while one side of a conversation sleeps, the other would look in vain.
 
 #include <time.h>
 
@@ -8,8 +11,9 @@
 
 #define SPIN_NS 100000
 #define LOOKS 16       // at the word, between two at the clock
-#define CREDIT 64      // moments that may be in vain, beyond those that were not; as many are remembered
-#define REST 1024      // waits that begin with sleep, when the credit is spent
+#define CREDIT 16      // moments that may be in vain, beyond those that were not
+#define CREDIT_MAX 64  // of those that were not, so many are remembered
+#define EPOCH_NS 100000000
 
 static atomic_int     spinning;
 static _Atomic int64_t longest = SPIN_NS;
@@ -50,11 +54,10 @@ nngio_spin_get(void)
 bool
 spin_begin(spinner *s, spin_luck *luck)
 {
-	int64_t ns   = nngio_spin_get();
-	int     rest = atomic_load_explicit(&luck->rest, memory_order_relaxed);
+	int64_t  ns = nngio_spin_get();
+	uint64_t begun;
 
-	if (ns == 0 || rest > 0) {
-		atomic_store_explicit(&luck->rest, rest > 0 ? rest - 1 : 0, memory_order_relaxed);
+	if (ns == 0 || (begun = now()) < atomic_load_explicit(&luck->sleeps, memory_order_relaxed)) {
 		return (false);
 	}
 	if (atomic_fetch_add_explicit(&spinning, 1, memory_order_relaxed) >= usable_cores() - 1) {
@@ -63,7 +66,7 @@ spin_begin(spinner *s, spin_luck *luck)
 	}
 	s->luck  = luck;
 	s->looks = 0;
-	s->until = now() + (uint64_t) ns;
+	s->until = begun + (uint64_t) ns;
 	return (true);
 }
 
@@ -82,9 +85,9 @@ spin_end(spinner *s, bool found)
 	atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
 	if (credit < -CREDIT) {
 		credit = 0;
-		atomic_store_explicit(&s->luck->rest, REST, memory_order_relaxed);
+		atomic_store_explicit(&s->luck->sleeps, (now() / EPOCH_NS + 1) * EPOCH_NS, memory_order_relaxed);
 	}
-	if (credit <= CREDIT) {
+	if (credit <= CREDIT_MAX) {
 		atomic_store_explicit(&s->luck->credit, credit, memory_order_relaxed);
 	}
 }
@@ -93,5 +96,20 @@ spin_end(spinner *s, bool found)
 bool
 spin_pays(spin_luck *luck)
 {
-	return (nngio_spin_get() != 0 && atomic_load_explicit(&luck->rest, memory_order_relaxed) == 0);
+	return (nngio_spin_get() != 0 && now() >= atomic_load_explicit(&luck->sleeps, memory_order_relaxed));
+}
+
+// Called by one of NNG's task threads that has nothing to do, without a lock; by one at a time.  See
+// nng_src/patches; NNG as it comes doesn't.
+void
+nng_task_attend(bool (*more)(void *), void *arg)
+{
+	static spin_luck luck;
+	spinner          s;
+
+	if (!more(arg) && spin_begin(&s, &luck)) {
+		while (!more(arg) && spin_goes_on(&s)) {
+		}
+		spin_end(&s, more(arg));
+	}
 }
