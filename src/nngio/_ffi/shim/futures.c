@@ -6,7 +6,7 @@
 #define KEEP_EACH 4096 // what an idle operation may hold on to; there may be many of them
 
 PyTypeObject    *operation_type, *future_type;
-static PyObject *raise_name;
+static PyObject *raise_name, *abandon_name, *error_name, *handle_name, *look_name;
 
 static PyObject *
 operation_bind(PyObject *self, PyObject *arguments)
@@ -129,6 +129,9 @@ static PyType_Spec operation_spec = {
 
 // Futures.  The task that awaits one iterates over it: the first step hands it to the task, which leaves its
 // wakeup function, and the second is the end.
+//
+// An errand is a whole verb: the first step begins it, and the last one returns its result.  What that does not come
+// to, by whatever exception, is abandoned: `throw` and `close` see to that, which coroutines call.
 
 static int
 future_traverse(PyObject *self, visitproc visit, void *arg)
@@ -139,6 +142,8 @@ future_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(f->wakeup);
 	Py_VISIT(f->context);
 	Py_VISIT(f->message);
+	Py_VISIT(f->channel);
+	Py_VISIT(f->data);
 	return (operation_traverse(self, visit, arg));
 }
 
@@ -151,6 +156,8 @@ future_clear(PyObject *self)
 	Py_CLEAR(f->wakeup);
 	Py_CLEAR(f->context);
 	Py_CLEAR(f->message);
+	Py_CLEAR(f->channel);
+	Py_CLEAR(f->data);
 	return (operation_clear(self));
 }
 
@@ -171,18 +178,236 @@ future_iter(PyObject *self)
 	return (self);
 }
 
-static PyObject *
-future_next(PyObject *self)
+// Hands the future to the task that awaits it.
+static PySendResult
+suspend(future *f, PyObject **result)
+{
+	f->suspended = f->blocking = 1;
+	f->base.turns->budget++; // for this call the task does give way
+	Py_INCREF((PyObject *) f);
+	*result = (PyObject *) f;
+	return (PYGEN_NEXT);
+}
+
+static void
+errand_ends(future *f)
+{
+	f->errand = NO_ERRAND;
+	Py_CLEAR(f->channel);
+	Py_CLEAR(f->data);
+}
+
+// Ends an errand that an exception has interrupted, which may be replaced by that of the attempt.
+static void
+errand_fails(future *f)
+{
+	PyObject *type, *value, *traceback, *done;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	Py_INCREF((PyObject *) f);
+	errand_ends(f);
+	if ((done = PyObject_CallMethodObjArgs(f->base.adapter, abandon_name, f, NULL)) == NULL) {
+		Py_XDECREF(type);
+		Py_XDECREF(value);
+		Py_XDECREF(traceback);
+	} else {
+		Py_DECREF(done);
+		PyErr_Restore(type, value, traceback);
+	}
+	Py_DECREF((PyObject *) f);
+}
+
+static PySendResult
+errand_returns(future *f, int code, PyObject **result)
+{
+	PyObject *value, *number;
+
+	if (code == 0) {
+		value = f->errand == RECEIVES ? body_of(f->base.op) : (Py_INCREF(Py_None), Py_None);
+	} else if ((value = number = PyLong_FromLong(code)) != NULL) {
+		value = PyObject_CallMethodObjArgs(f->channel, error_name, number, f, f->data, NULL);
+		Py_DECREF(number);
+	}
+	if (value == NULL) {
+		errand_fails(f);
+		return (PYGEN_ERROR);
+	}
+	errand_ends(f);
+	operation_over((PyObject *) f, NULL, NULL);
+	if (code == 0) {
+		*result = value;
+		return (PYGEN_RETURN);
+	}
+	PyErr_SetObject((PyObject *) Py_TYPE(value), value);
+	Py_DECREF(value);
+	return (PYGEN_ERROR);
+}
+
+// Begins a receive that was told to look anew, when its loop has looked.
+static int
+look_and_begin(future *f)
+{
+	PyObject *handle = PyObject_GetAttr(f->channel, handle_name), *done = NULL;
+
+	if (handle != NULL) {
+		done = PyObject_CallMethodObjArgs(f->base.adapter, look_name, handle, NULL);
+		Py_DECREF(handle);
+	}
+	if (done == NULL) {
+		return (-1);
+	}
+	Py_DECREF(done);
+	return (nngio_begin_recv(f->base.op, f->h, f->base.ms));
+}
+
+static PySendResult
+errand_begins(future *f, PyObject **result)
+{
+	int code;
+
+	f->begun = 1;
+	if (f->errand == SENDS) {
+		code = begin_send_bytes(f->base.op, f->h, f->data, f->base.ms);
+	} else {
+		code = nngio_begin_recv(f->base.op, f->h, f->base.ms);
+		if (code == NNGIO_LOOK) {
+			code = look_and_begin(f);
+		}
+	}
+	if (code == NNGIO_PENDING && f->errand == RECEIVES) {
+		PyObject *before = f->base.handle;
+		f->base.handle   = PyObject_GetAttr(f->channel, handle_name);
+		Py_XDECREF(before);
+	}
+	if (PyErr_Occurred()) {
+		errand_fails(f);
+		return (PYGEN_ERROR);
+	}
+	return (code == NNGIO_PENDING ? suspend(f, result) : errand_returns(f, code, result));
+}
+
+static PySendResult
+future_send(PyObject *self, PyObject *argument, PyObject **result)
 {
 	future *f = (future *) self;
 
-	if (f->suspended || f->base.ready) {
+	(void) argument;
+	if (f->errand == NO_ERRAND) {
+		if (!f->suspended && !f->base.ready) {
+			return (suspend(f, result));
+		}
+		Py_INCREF(Py_None);
+		*result = Py_None;
+		return (PYGEN_RETURN);
+	}
+	if (!f->begun) {
+		return (errand_begins(f, result));
+	}
+	if (!f->base.ready) {
+		PyErr_SetString(PyExc_RuntimeError, "a task went on that waited for a message, and there was none");
+		errand_fails(f);
+		return (PYGEN_ERROR);
+	}
+	return (errand_returns(f, f->base.op->result, result));
+}
+
+static PyObject *
+future_next(PyObject *self)
+{
+	PyObject *result = NULL;
+
+	if (future_send(self, Py_None, &result) == PYGEN_RETURN) {
+		if (result != Py_None) {
+			PyErr_SetObject(PyExc_StopIteration, result);
+		}
+		Py_CLEAR(result);
+	}
+	return (result);
+}
+
+// What a coroutine does with an exception that it is resumed with.
+static PyObject *
+future_throw(PyObject *self, PyObject *arguments)
+{
+	PyObject *type, *value = NULL, *traceback = NULL;
+
+	if (!PyArg_UnpackTuple(arguments, "throw", 1, 3, &type, &value, &traceback)) {
 		return (NULL);
 	}
-	f->suspended = f->blocking = 1;
-	f->base.turns->budget++; // for this call the task does give way
-	Py_INCREF(self);
-	return (self);
+	if (PyExceptionInstance_Check(type)) {
+		PyErr_SetObject((PyObject *) Py_TYPE(type), type);
+	} else {
+		Py_INCREF(type);
+		Py_XINCREF(value);
+		Py_XINCREF(traceback == Py_None ? NULL : traceback);
+		PyErr_Restore(type, value, traceback == Py_None ? NULL : traceback);
+	}
+	if (((future *) self)->errand != NO_ERRAND) {
+		errand_fails((future *) self);
+	}
+	return (NULL);
+}
+
+// Whoever awaits it doesn't any more: an errand that has not come to its end is abandoned.
+static PyObject *
+future_close(PyObject *self, PyObject *none)
+{
+	(void) none;
+	if (((future *) self)->errand != NO_ERRAND) {
+		errand_fails((future *) self);
+		if (PyErr_Occurred()) {
+			return (NULL);
+		}
+	}
+	Py_RETURN_NONE;
+}
+
+// An errand for the calling task to await; None when Python has to do it.
+static PyObject *
+errand(PyObject *channel, PyObject *owner, PyObject *data, PyObject *number, enum errand kind)
+{
+	long          ms = PyLong_AsLong(number);
+	nngio_handle *h;
+	future       *f;
+
+	if ((ms == -1 && PyErr_Occurred()) || (h = owned_pointer(owner, OWN_HANDLE)) == NULL) {
+		return (NULL);
+	}
+	if ((data != NULL && !PyBytes_CheckExact(data)) || (f = (future *) take_now()) == NULL) {
+		if (PyErr_Occurred()) {
+			return (NULL);
+		}
+		Py_RETURN_NONE;
+	}
+	f->errand  = (char) kind;
+	f->begun   = 0;
+	f->h       = h; // the channel's owner keeps it
+	f->base.ms = (int) ms;
+	Py_INCREF(f->channel = channel); // the one before is gone with its errand
+	Py_XINCREF(f->data = data);
+	return ((PyObject *) f);
+}
+
+static PyObject *
+sending(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+	(void) module;
+	if (count != 4) {
+		PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
+		return (NULL);
+	}
+	return (errand(arguments[0], arguments[1], arguments[2], arguments[3], SENDS));
+}
+
+static PyObject *
+receiving(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+	(void) module;
+	if (count != 3) {
+		PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
+		return (NULL);
+	}
+	return (errand(arguments[0], arguments[1], NULL, arguments[2], RECEIVES));
 }
 
 static PyObject *
@@ -268,6 +493,8 @@ static PyMethodDef future_methods[] = {
 	{ "done", future_done, METH_NOARGS, "Whether its task may go on." },
 	{ "result", future_result, METH_NOARGS, "None, or the cancellation." },
 	{ "exception", future_exception, METH_NOARGS, "None." },
+	{ "throw", future_throw, METH_VARARGS, "Called by the coroutine that awaits it." },
+	{ "close", future_close, METH_NOARGS, "The same." },
 	{ NULL, NULL, 0, NULL },
 };
 static PyMemberDef future_members[] = {
@@ -289,6 +516,7 @@ static PyType_Slot future_slots[] = {
 	{ Py_tp_clear, future_clear },
 	{ Py_tp_dealloc, operation_dealloc },
 	{ Py_am_await, future_await },
+	{ Py_am_send, future_send },
 	{ Py_tp_iter, future_iter },
 	{ Py_tp_iternext, future_next },
 	{ 0, NULL },
@@ -300,13 +528,25 @@ static PyType_Spec future_spec = {
 	.slots     = future_slots,
 };
 
+static PyMethodDef functions[] = {
+	{ "sending", FAST(sending), METH_FASTCALL,
+	    "A send by the running task, to be awaited: (channel, its owner, data, ms). None when it takes Python to do it." },
+	{ "receiving", FAST(receiving), METH_FASTCALL, "The same for a receive: (channel, its owner, ms)." },
+	{ NULL, NULL, 0, NULL },
+};
+
 int
 add_operations(PyObject *module)
 {
-	if (raise_name == NULL && (raise_name = PyUnicode_InternFromString("raise_cancelled")) == NULL) {
-		return (-1);
+	if (raise_name == NULL) {
+		raise_name   = PyUnicode_InternFromString("raise_cancelled");
+		abandon_name = PyUnicode_InternFromString("abandon");
+		error_name   = PyUnicode_InternFromString("_error");
+		handle_name  = PyUnicode_InternFromString("_handle");
+		look_name    = PyUnicode_InternFromString("look");
 	}
-	return (add_type(module, "Operation", &operation_type, &operation_spec, NULL) != 0
+	return (PyErr_Occurred() || PyModule_AddFunctions(module, functions) != 0 ||
+	        add_type(module, "Operation", &operation_type, &operation_spec, NULL) != 0
 	        ? -1
 	        : add_type(module, "Future", &future_type, &future_spec, operation_type));
 }

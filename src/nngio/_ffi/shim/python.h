@@ -35,11 +35,20 @@ typedef struct {
 	char      idle; // in the list of those
 } operation;
 
+enum errand {
+	NO_ERRAND = 0, // whoever awaits it has begun it, and sees to its result
+	SENDS,
+	RECEIVES,
+};
+
 // One that a task of asyncio's takes for a future.
 typedef struct {
-	operation base;
-	PyObject *loop, *wakeup, *context, *message;
-	char      suspended, blocking, cancelled;
+	operation     base;
+	PyObject     *loop, *wakeup, *context, *message;
+	PyObject     *channel, *data; // of an errand
+	nngio_handle *h;              // the channel's
+	char          errand, begun;
+	char          suspended, blocking, cancelled;
 } future;
 
 // The base of adapters.
@@ -66,7 +75,9 @@ void *owned_pointer(PyObject *object, enum owned kind); // TypeError if it owns 
 int   add_type(PyObject *module, const char *name, PyTypeObject **type, PyType_Spec *spec, PyTypeObject *base);
 
 // verbs.c
-int add_verbs(PyObject *module);
+int       begin_send_bytes(nngio_op *op, nngio_handle *h, PyObject *data, int ms); // -1 and an exception: no bytes
+PyObject *body_of(nngio_op *op);
+int       add_verbs(PyObject *module);
 
 // futures.c
 extern PyTypeObject *operation_type, *future_type;
@@ -75,6 +86,7 @@ int add_operations(PyObject *module);
 
 // turns.c
 extern PyTypeObject *turns_type;
+PyObject *take_now(void); // or NULL, perhaps with an exception
 int add_turns(PyObject *module);
 
 #endif

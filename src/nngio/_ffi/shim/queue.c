@@ -127,10 +127,12 @@ void
 nngio_queue_wake(nngio_queue *q)
 {
 	uint64_t one = 1;
-	// A pipe or counter that is full is readable already.
+
+	if (atomic_exchange(&q->rung, true)) {
+		return; // it is readable, or will be in a moment
+	}
 	while (write(q->wfd, &one, sizeof(one)) < 0 && errno == EINTR) {
 	}
-	atomic_store(&q->rung, true);
 }
 
 // Called on any thread of NNG's, from an aio's callback; takes over the caller's reference to `q`.

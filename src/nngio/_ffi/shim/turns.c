@@ -93,10 +93,10 @@ turns_take_idle(PyObject *self, PyObject *none)
 	return (o);
 }
 
-// Takes up to a batch of operations from the queue, and makes them ready, but for those that had been lent and are to
+// Takes up to `most` operations from the queue, and makes them ready, but for those that had been lent and are to
 // be begun anew.  What its owner had abandoned is idle now.
 static PyObject *
-settle(turns *t, nngio_queue *q)
+settle(turns *t, nngio_queue *q, int most)
 {
 	PyObject *finished = PyList_New(0);
 	uint32_t  tags[NNGIO_BATCH];
@@ -105,7 +105,7 @@ settle(turns *t, nngio_queue *q)
 	if (finished == NULL) {
 		return (NULL);
 	}
-	n       = nngio_queue_settle(q, tags, t->full + 1 < NNGIO_BATCH ? t->full + 1 : NNGIO_BATCH);
+	n       = nngio_queue_settle(q, tags, most < NNGIO_BATCH ? most : NNGIO_BATCH);
 	t->lent = 0;
 	for (int i = 0; i < n; i++) {
 		operation *o = (operation *) PyList_GetItem(t->operations, (Py_ssize_t) tags[i]);
@@ -135,7 +135,7 @@ turns_settle(PyObject *self, PyObject *none)
 	turns *t = (turns *) self;
 
 	(void) none;
-	return (t->queue != NULL ? settle(t, t->queue) : PyList_New(0));
+	return (t->queue != NULL ? settle(t, t->queue, t->full + 1) : PyList_New(0));
 }
 
 static int
@@ -223,7 +223,7 @@ drain(turns *t, nngio_queue *q, double until)
 		nngio_queue_wake(q);
 		return (-1);
 	}
-	finished = settle(t, q);
+	finished = settle(t, q, t->budget / 2 + 1); // each of their tasks is likely to make another call
 	if (call(t->lock, release_name, NULL) != 0 || finished == NULL) {
 		Py_XDECREF(finished);
 		return (-1);
@@ -372,15 +372,14 @@ static PyType_Spec turns_spec = {
 };
 
 // An idle operation of the loop that runs the caller, if that is one of asyncio's and the caller still has its
-// turn; None when Python has to see to it.
-static PyObject *
-take_now(PyObject *module, PyObject *none)
+// turn; NULL when Python has to see to it.
+PyObject *
+take_now(void)
 {
 	PyObject *loop, *adapter, *o = NULL;
 
-	(void) module, (void) none;
 	if (running_loop == NULL || PyDict_GetItemWithError(PyImport_GetModuleDict(), trio_name) != NULL) {
-		Py_RETURN_NONE;
+		return (NULL);
 	}
 	if ((loop = PyObject_CallNoArgs(running_loop)) == NULL) {
 		return (NULL);
@@ -389,7 +388,7 @@ take_now(PyObject *module, PyObject *none)
 	Py_DECREF(loop);
 	if (adapter == NULL) {
 		PyErr_Clear();
-		Py_RETURN_NONE;
+		return (NULL);
 	}
 	if (PyType_IsSubtype(Py_TYPE(adapter), turns_type)) {
 		turns *t = (turns *) adapter;
@@ -398,7 +397,16 @@ take_now(PyObject *module, PyObject *none)
 		}
 	}
 	Py_DECREF(adapter);
-	if (o == NULL) {
+	return (o);
+}
+
+static PyObject *
+turns_take_now(PyObject *module, PyObject *none)
+{
+	PyObject *o = take_now();
+
+	(void) module, (void) none;
+	if (o == NULL && !PyErr_Occurred()) {
 		Py_RETURN_NONE;
 	}
 	return (o);
@@ -416,7 +424,7 @@ set_running_loop(PyObject *module, PyObject *function)
 
 static PyMethodDef functions[] = {
 	{ "clock", clock_now, METH_NOARGS, "Seconds, of the clock that turns go by." },
-	{ "take_now", take_now, METH_NOARGS,
+	{ "take_now", turns_take_now, METH_NOARGS,
 	    "An idle operation of the loop of asyncio's that runs the caller, whose call is counted; None when Python has to see to it." },
 	{ "set_running_loop", set_running_loop, METH_O, "Set the function that returns asyncio's running loop or None." },
 	{ NULL, NULL, 0, NULL },

@@ -52,7 +52,7 @@ wait_without_gil(nngio_op *op)
 	Py_END_ALLOW_THREADS return (code);
 }
 
-static int
+int
 begin_send_bytes(nngio_op *op, nngio_handle *h, PyObject *data, int ms)
 {
 	char      *body;
@@ -188,16 +188,11 @@ result(PyObject *module, PyObject *object)
 	return (op == NULL ? NULL : PyLong_FromLong(op->result));
 }
 
-static PyObject *
-body(PyObject *module, PyObject *object)
+PyObject *
+body_of(nngio_op *op)
 {
-	nngio_op *op = op_of(object);
 	PyObject *bytes;
 
-	(void) module;
-	if (op == NULL) {
-		return (NULL);
-	}
 	if (op->len < LONG_BODY) {
 		return (PyBytes_FromStringAndSize(op->body, (Py_ssize_t) op->len));
 	}
@@ -207,6 +202,15 @@ body(PyObject *module, PyObject *object)
 		Py_END_ALLOW_THREADS
 	}
 	return (bytes);
+}
+
+static PyObject *
+body(PyObject *module, PyObject *object)
+{
+	nngio_op *op = op_of(object);
+
+	(void) module;
+	return (op == NULL ? NULL : body_of(op));
 }
 
 static PyObject *
