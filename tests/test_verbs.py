@@ -1,14 +1,17 @@
 """What each message pays for in a verb: the C half of the verbs, which keeps the GIL."""
 
+import asyncio
 import gc
 import sys
 import threading
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 import nngio
-from nngio._core.library import python
+from nngio._core.library import ffi, python
 from nngio._core.operation import take_slot
 
 Pair = tuple[nngio.Pair0, nngio.Pair0]
@@ -97,3 +100,131 @@ def test_a_long_body_is_copied_without_the_gil(pair: Pair) -> None:
     assert counts[0] > before
     stop.set()
     thread.join()
+
+
+def on_a_warm_loop(pair: Pair, then: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """The loop has an idle operation, so what follows goes through its steps in C."""
+
+    async def main() -> None:
+        left, right = pair
+        for _ in range(3):
+            await left.asend(b"warm")
+            await right.arecv()
+        await then()
+
+    asyncio.run(main())
+
+
+class Interrupted(BaseException):
+    """What a signal handler might raise."""
+
+
+@pytest.mark.parametrize("how", ["throw", "throw a class", "close", "drop", "go on"])
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_receive_that_is_interrupted_between_its_steps_keeps_its_message(pair: Pair, how: str, arrived: bool) -> None:
+    """Before the message has arrived, or after that and before its task had its turn: the next receive gets it."""
+    left, right = pair
+
+    def steps(coroutine: Coroutine[Any, Any, Any]) -> None:
+        future = coroutine.send(None)
+        assert isinstance(future, python.Future)
+        assert not future.done()
+        if arrived:
+            left.send(b"hello")
+            while future.c.body == ffi.NULL:
+                time.sleep(0.0001)  # NNG's thread brings it
+        if how == "throw":
+            with pytest.raises(Interrupted, match="now"):
+                coroutine.throw(Interrupted("now"))
+        elif how == "throw a class":
+            with pytest.raises(Interrupted):
+                coroutine.throw(Interrupted)
+        elif how == "close":
+            coroutine.close()
+        elif how == "go on":
+            with pytest.raises(RuntimeError, match="there was none"):
+                coroutine.send(None)
+
+    async def interrupted() -> None:
+        coroutine = right.arecv()
+        steps(coroutine)
+        del coroutine
+        if not arrived:
+            left.send(b"hello")
+        assert await right.arecv(timeout=5) == b"hello"
+
+    on_a_warm_loop(pair, interrupted)
+
+
+@pytest.mark.parametrize("how", ["throw", "close", "drop"])
+def test_a_send_that_is_interrupted_between_its_steps_is_undone(address: Callable[[str], str], how: str) -> None:
+    """NNG had not accepted it: nobody gets it, and the next one is the first."""
+    with nngio.Push0(listen=address("inproc")) as push, nngio.Pair0(listen=address("inproc")) as a, nngio.Pair0(dial=a.listeners[0].url) as b:
+
+        async def interrupted() -> None:
+            coroutine = push.asend(b"not this one")
+            assert isinstance(coroutine.send(None), python.Future)
+            if how == "throw":
+                with pytest.raises(Interrupted):
+                    coroutine.throw(Interrupted())
+            elif how == "close":
+                coroutine.close()
+            del coroutine
+            with nngio.Pull0(dial=push.listeners[0].url) as pull:
+                await push.asend(b"this one")
+                assert await pull.arecv(timeout=5) == b"this one"
+
+        on_a_warm_loop((a, b), interrupted)
+
+
+def test_an_errand_is_for_what_it_is_made_for(pair: Pair) -> None:
+    """A TypeError for what is no socket's, None where Python has to do it: no bytes, no loop."""
+    left, right = pair
+    assert python.sending(left, left._owner, b"", -1) is None
+    assert python.receiving(left, left._owner, -1) is None
+
+    async def in_a_loop() -> None:
+        for wrong in (None, left, object(), nngio.Message(b"")._owner):
+            with pytest.raises(TypeError):
+                python.sending(left, wrong, b"", -1)
+            with pytest.raises(TypeError):
+                python.receiving(left, wrong, -1)
+        assert python.sending(left, left._owner, bytearray(b""), -1) is None
+        assert python.sending(left, left._owner, nngio.Message(b""), -1) is None
+        for arguments in ((), (left,), (left, left._owner, b"", -1, 1)):
+            with pytest.raises(TypeError, match="wrong number"):
+                python.sending(*arguments)
+            with pytest.raises(TypeError, match="wrong number"):
+                python.receiving(*arguments)
+        with pytest.raises(OverflowError):
+            python.receiving(left, left._owner, 2**70)
+
+    on_a_warm_loop(pair, in_a_loop)
+
+
+def test_an_errand_leaves_no_reference(pair: Pair) -> None:
+    """Not to the socket, not to what was sent: neither after success nor after failure."""
+    left, right = pair
+    body = b"x" * 100
+
+    async def in_a_loop() -> None:
+        for _ in range(50):
+            await left.asend(body)
+            await right.arecv()
+            with pytest.raises(nngio.TimedOut):
+                await right.arecv(timeout=0)
+            with pytest.raises(nngio.TimedOut):
+                await right.arecv(timeout=0.001)
+        gc.collect()
+        before = sys.getrefcount(body), sys.getrefcount(left), sys.getrefcount(right)
+        for _ in range(50):
+            await left.asend(body)
+            await right.arecv()
+            with pytest.raises(nngio.TimedOut):
+                await right.arecv(timeout=0)
+            with pytest.raises(nngio.TimedOut):
+                await right.arecv(timeout=0.001)
+        gc.collect()
+        assert (sys.getrefcount(body), sys.getrefcount(left), sys.getrefcount(right)) == before
+
+    on_a_warm_loop(pair, in_a_loop)

@@ -84,4 +84,5 @@ def _in_trio() -> bool:
         from sniffio import thread_local
 
         _sniffio = thread_local
+        python.set_library(thread_local)
     return bool(_sniffio.name == "trio")

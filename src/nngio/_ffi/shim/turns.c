@@ -7,7 +7,8 @@
 
 PyTypeObject    *turns_type;
 static PyObject *running_loop; // asyncio's function, when the program has imported that
-static PyObject *trio_name, *adapter_name, *run_name, *put_back_name, *acquire_name, *release_name, *anew_name, *again_name;
+static PyObject *library;      // sniffio's record of whose task runs in a thread, when it has imported trio
+static PyObject *trio_name, *name_name, *adapter_name, *run_name, *put_back_name, *acquire_name, *release_name, *anew_name, *again_name;
 
 static double
 now(void)
@@ -371,6 +372,25 @@ static PyType_Spec turns_spec = {
 	.slots     = turns_slots,
 };
 
+// Whether the caller may be a task of trio's, which may run inside of asyncio.
+static bool
+may_be_trio(void)
+{
+	PyObject *name;
+	int       is_trio;
+
+	if (PyDict_GetItemWithError(PyImport_GetModuleDict(), trio_name) == NULL) {
+		return (false);
+	}
+	if (library == NULL || (name = PyObject_GetAttr(library, name_name)) == NULL) {
+		PyErr_Clear();
+		return (true);
+	}
+	is_trio = name != Py_None && PyObject_RichCompareBool(name, trio_name, Py_EQ) != 0;
+	Py_DECREF(name);
+	return (is_trio);
+}
+
 // An idle operation of the loop that runs the caller, if that is one of asyncio's and the caller still has its
 // turn; NULL when Python has to see to it.
 PyObject *
@@ -378,7 +398,7 @@ take_now(void)
 {
 	PyObject *loop, *adapter, *o = NULL;
 
-	if (running_loop == NULL || PyDict_GetItemWithError(PyImport_GetModuleDict(), trio_name) != NULL) {
+	if (running_loop == NULL || may_be_trio()) {
 		return (NULL);
 	}
 	if ((loop = PyObject_CallNoArgs(running_loop)) == NULL) {
@@ -422,11 +442,22 @@ set_running_loop(PyObject *module, PyObject *function)
 	Py_RETURN_NONE;
 }
 
+static PyObject *
+set_library(PyObject *module, PyObject *record)
+{
+	(void) module;
+	Py_INCREF(record);
+	Py_XDECREF(library);
+	library = record;
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
 	{ "clock", clock_now, METH_NOARGS, "Seconds, of the clock that turns go by." },
 	{ "take_now", turns_take_now, METH_NOARGS,
 	    "An idle operation of the loop of asyncio's that runs the caller, whose call is counted; None when Python has to see to it." },
 	{ "set_running_loop", set_running_loop, METH_O, "Set the function that returns asyncio's running loop or None." },
+	{ "set_library", set_library, METH_O, "Set what has the name of the library whose task runs in the thread." },
 	{ NULL, NULL, 0, NULL },
 };
 
@@ -435,6 +466,7 @@ add_turns(PyObject *module)
 {
 	if (put_back_name == NULL) {
 		trio_name     = PyUnicode_InternFromString("trio");
+		name_name     = PyUnicode_InternFromString("name");
 		adapter_name  = PyUnicode_InternFromString("_nngio");
 		run_name      = PyUnicode_InternFromString("run");
 		acquire_name  = PyUnicode_InternFromString("acquire");
