@@ -122,6 +122,7 @@ one_core_is_left_to_those_who_work(void)
 }
 
 static nngio_op **ops;
+static atomic_int  drained;
 
 static void *
 push_now_and_then(void *argument)
@@ -139,13 +140,37 @@ push_now_and_then(void *argument)
 
 // The drainer looks, and when it has found nothing it sleeps on the descriptor: what was pushed in between
 // must have been rung.
+static void *
+push_one_by_one(void *argument)
+{
+	unsigned seed = 9;
+
+	for (int i = 0; i < each; i++) {
+		while (atomic_load(&drained) != i) {
+		}
+		for (unsigned n = dice(&seed, 3000); n > 0; n--) {
+			__asm__ volatile("");
+		}
+		op_complete(ops[i], 0);
+	}
+	return (argument);
+}
+
 static void
-what_is_pushed_is_found_by_looking_or_by_the_descriptor(void)
+take_what_is_there(void)
 {
 	uint32_t tags[4];
-	int      count = 0;
 
-	each  = rounds(200000);
+	for (int n = nngio_queue_settle(queue, tags, 4), i = 0; i < n; i++) {
+		EQUAL(tags[i], atomic_fetch_add(&drained, 1));
+	}
+}
+
+static void
+all_is_drained(void *(*pusher)(void *), int64_t spin, int most)
+{
+	each  = rounds(most);
+	atomic_store(&drained, 0);
 	queue = nngio_queue_new();
 	ops   = malloc(sizeof(*ops) * (size_t) each);
 	for (int i = 0; i < each; i++) {
@@ -153,15 +178,16 @@ what_is_pushed_is_found_by_looking_or_by_the_descriptor(void)
 		EQUAL(nngio_op_attach(ops[i], queue, (uint64_t) i), 0);
 		op_pending(ops[i]);
 	}
-	nngio_spin_set(5000);
-	pthread_t thread = start(push_now_and_then, NULL);
-	while (count < each) {
+	nngio_spin_set(spin);
+	pthread_t thread = start(pusher, NULL);
+	while (atomic_load(&drained) < each) {
 		if (!nngio_queue_attend(queue)) {
-			EQUAL(nngio_queue_wait(queue, 5000), 1);
+			take_what_is_there(); // a loop may look without having been told
+			if (atomic_load(&drained) < each) {
+				EQUAL(nngio_queue_wait(queue, 5000), 1);
+			}
 		}
-		for (int n = nngio_queue_settle(queue, tags, 4), i = 0; i < n; i++) {
-			EQUAL(tags[i], count++);
-		}
+		take_what_is_there();
 	}
 	join(thread);
 	nngio_spin_set(100000);
@@ -171,6 +197,20 @@ what_is_pushed_is_found_by_looking_or_by_the_descriptor(void)
 	}
 	free(ops);
 	nngio_queue_free(queue);
+}
+
+static void
+what_is_pushed_is_found_by_looking_or_by_the_descriptor(void)
+{
+	all_is_drained(push_now_and_then, 5000, 200000);
+	all_is_drained(push_one_by_one, 5000, 100000);
+}
+
+static void
+what_is_pushed_while_the_descriptor_is_read_is_found_too(void)
+{
+	all_is_drained(push_now_and_then, 0, 200000);
+	all_is_drained(push_one_by_one, 0, 100000);
 }
 
 int
@@ -183,5 +223,6 @@ main(void)
 	}
 	RUN(one_core_is_left_to_those_who_work);
 	RUN(what_is_pushed_is_found_by_looking_or_by_the_descriptor);
+	RUN(what_is_pushed_while_the_descriptor_is_read_is_found_too);
 	return (0);
 }

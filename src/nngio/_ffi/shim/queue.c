@@ -159,8 +159,9 @@ was_served_before(const nngio_op *one, const nngio_op *other)
 }
 
 // Adds what has been pushed to `ready`, oldest first; where NNG's threads have overtaken one another with the
-// messages of one handle, they are put in order.  The descriptor is cleared before the list is taken, so that
-// a push in between makes it readable again.
+// messages of one handle, they are put in order.  First the descriptor is read, then it is said not to have rung, then
+// the list is taken.  So who finds that it has rung, and leaves it at that, has pushed what is taken here, or will be after
+// a later reading; were it said before, the reading might take away the ring of somebody who came in between.
 static void
 collect(nngio_queue *q)
 {
@@ -168,12 +169,13 @@ collect(nngio_queue *q)
 	nngio_op **last = &q->ready;
 	nngio_op  *op, *oldest = NULL;
 
-	if (atomic_exchange(&q->rung, false) || !q->found) {
+	if (atomic_load(&q->rung) || !q->found) {
 		while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf) && q->rfd != q->wfd) {
 		}
 	}
 	q->found = false;
-	op       = atomic_exchange(&q->head, NULL);
+	atomic_store(&q->rung, false);
+	op = atomic_exchange(&q->head, NULL);
 	while (op != NULL) {
 		nngio_op  *next = op->next;
 		nngio_op **link = &oldest;
