@@ -8,7 +8,7 @@ NNG's threads run when they like, so nothing here may depend on that:
 - what is sent goes into the buffer of a PAIR that has no peer;
 - what is received is there already, in a buffer that was full before;
 - a round trip is one of two PAIRs with buffers: a send is over at once, the other side waits already, and nothing else is on its
-  way, so the loop is woken exactly twice.
+  way, so the loop is woken exactly twice. It sleeps at once: how often it would look first depends on the threads.
 
 What the interpreter itself costs is known from `reference`, which has nothing of nngio's.
 """
@@ -130,6 +130,7 @@ def main() -> None:
     from nngio._core.adapter import Adapter
 
     gc.disable()
+    nngio.init(spin=0)
     # Under valgrind each turn of a task would be over before it has begun.
     Adapter.turn_seconds = 3600.0
     loop = asyncio.new_event_loop()

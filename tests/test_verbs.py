@@ -207,24 +207,18 @@ def test_an_errand_leaves_no_reference(pair: Pair) -> None:
     left, right = pair
     body = b"x" * 100
 
+    async def references() -> tuple[int, ...]:
+        for _ in range(50):
+            await left.asend(body)
+            await right.arecv()
+            for timeout in (0, 0.001):
+                with pytest.raises(nngio.TimedOut):
+                    await right.arecv(timeout=timeout)
+        gc.collect()
+        return sys.getrefcount(body), sys.getrefcount(left), sys.getrefcount(right)
+
     async def in_a_loop() -> None:
-        for _ in range(50):
-            await left.asend(body)
-            await right.arecv()
-            with pytest.raises(nngio.TimedOut):
-                await right.arecv(timeout=0)
-            with pytest.raises(nngio.TimedOut):
-                await right.arecv(timeout=0.001)
-        gc.collect()
-        before = sys.getrefcount(body), sys.getrefcount(left), sys.getrefcount(right)
-        for _ in range(50):
-            await left.asend(body)
-            await right.arecv()
-            with pytest.raises(nngio.TimedOut):
-                await right.arecv(timeout=0)
-            with pytest.raises(nngio.TimedOut):
-                await right.arecv(timeout=0.001)
-        gc.collect()
-        assert (sys.getrefcount(body), sys.getrefcount(left), sys.getrefcount(right)) == before
+        before = await references()
+        assert await references() == before
 
     on_a_warm_loop(pair, in_a_loop)

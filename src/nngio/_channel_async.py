@@ -99,10 +99,11 @@ class AsyncSender:
         quick = sending(self, self._owner, data, ms)
         if quick is not None:
             try:
-                return await quick
+                await quick
             except BaseException:
                 quick.close()
                 raise
+            return
         operation = take_now() or await take()
         try:
             if type(data) is bytes:
@@ -141,10 +142,11 @@ class AsyncReceiver:
         quick = receiving(self, self._owner, ms)
         if quick is not None:
             try:
-                return await quick
+                arrived: bytes = await quick
             except BaseException:
                 quick.close()
                 raise
+            return arrived
         operation = await take()
         try:
             code = begin_recv(operation, self._owner, ms)
