@@ -8,7 +8,8 @@ NNG's threads run when they like, so nothing here may depend on that:
 - what is sent goes into the buffer of a PAIR that has no peer;
 - what is received is there already, in a buffer that was full before;
 - a round trip is one of two PAIRs with buffers: a send is over at once, the other side waits already, and nothing else is on its
-  way, so the loop is woken exactly twice. It sleeps at once: how often it would look first depends on the threads.
+  way, so the loop is woken exactly twice. It takes a round for each message, as when something else waits for its turn there: how
+  often it would find the next one without a round depends on the threads.
 
 What the interpreter itself costs is known from `reference`, which has nothing of nngio's.
 """
@@ -139,6 +140,7 @@ def main() -> None:
     answering = nngio.Pair0(dial="inproc://round-trip", send_buffer=8, recv_buffer=8)
     server = loop.create_task(answer(answering))
     run(round_trips(asking, 10))
+    loop._nngio.others = [None]  # type: ignore[attr-defined]
     sockets = [asking, answering]
 
     def awaited(function: Callable[..., Any], *arguments: Any) -> None:

@@ -159,7 +159,11 @@ def test_a_receive_that_is_interrupted_between_its_steps_keeps_its_message(pair:
 @pytest.mark.parametrize("how", ["throw", "close", "drop"])
 def test_a_send_that_is_interrupted_between_its_steps_is_undone(address: Callable[[str], str], how: str) -> None:
     """NNG had not accepted it: nobody gets it, and the next one is the first."""
-    with nngio.Push0(listen=address("inproc")) as push, nngio.Pair0(listen=address("inproc")) as a, nngio.Pair0(dial=a.listeners[0].url) as b:
+    with (
+        nngio.Push0(listen=address("inproc")) as push,
+        nngio.Pair0(listen=address("inproc")) as a,
+        nngio.Pair0(dial=a.listeners[0].url) as b,
+    ):
 
         async def interrupted() -> None:
             coroutine = push.asend(b"not this one")
