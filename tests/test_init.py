@@ -163,7 +163,7 @@ def test_how_long_to_look_can_be_set_at_any_time() -> None:
 def test_a_look_is_short(seconds: float) -> None:
     """The error names what may be; nothing has changed."""
     before = lib.nngio_spin_get()
-    with pytest.raises(nngio.InvalidArgument, match="spin is 0 to 0.01 seconds"):
+    with pytest.raises(nngio.InvalidArgument, match=r"spin is 0 to 0\.01 seconds"):
         nngio.init(spin=seconds)
     assert lib.nngio_spin_get() == before
 

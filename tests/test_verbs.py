@@ -183,7 +183,7 @@ def test_a_send_that_is_interrupted_between_its_steps_is_undone(address: Callabl
 
 def test_an_errand_is_for_what_it_is_made_for(pair: Pair) -> None:
     """A TypeError for what is no socket's, None where Python has to do it: no bytes, no loop."""
-    left, right = pair
+    left = pair[0]
     assert python.sending(left, left._owner, b"", -1) is None
     assert python.receiving(left, left._owner, -1) is None
 
