@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", action="append", type=int, choices=cases.SIZES)
     parser.add_argument("--count", action="append", type=int, help="of contexts, subscribers")
     parser.add_argument("--library", action="append", choices=cases.LIBRARIES)
-    parser.add_argument("--verbs", action="append", help="of one, many, iter, prefetch, msg, ready; C has one")
+    parser.add_argument("--verbs", action="append", help="of one, many, iter, prefetch, own, msg, ready; C has one")
     parser.add_argument("--against", action="append", default=[], metavar="NAME=FOLDER", help="another build of nngio")
     parser.add_argument("--rounds", type=int, help="3 in the short form, else 5")
     parser.add_argument("--seconds", type=float, help="of each measurement: 0.3 in the short form, else 0.7")

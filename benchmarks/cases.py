@@ -82,6 +82,8 @@ def variants(library: str, case: Case) -> Iterator[str]:
         yield "prefetch"
         if awaits and case.size == SMALL:
             yield "iter"
+        if case.placement == "processes":
+            yield "own"
     on_asyncio = case.mode in ("asyncio", "uvloop") and case.placement != "processes"
     if library == "python-nng" and on_asyncio and case.size == SMALL and (one_way or case.scenario == "roundtrip"):
         yield "ready"
@@ -163,7 +165,7 @@ def in_short(case: Case, entry: Entry) -> bool:
         return ours or entry.library == ("pynng" if case.mode == "trio" else "python-nng")
     if case.size == MEGABYTE:
         return entry.verbs == "msg" or entry.library in ("c", "python-nng")
-    if entry.verbs == "iter":
+    if entry.verbs in ("iter", "own"):
         return case.placement == "processes"
     if entry.verbs == "many":
         return case.placement == "processes" or (case.scenario, case.mode) == ("pair", "asyncio")

@@ -115,3 +115,5 @@ EXCHANGES: dict[str, Any] = {}
 if hasattr(nngio.Push0, "send_many"):
     LOOPS["many", False] = send_many_sync, receive_many_sync
     LOOPS["many", True] = send_many, receive_many
+    LOOPS["own", False] = send_each_sync, receive_many_sync
+    LOOPS["own", True] = send_each, receive_many

@@ -57,11 +57,11 @@ class Job:
 def start_peer(job: Job) -> None:
     """Start the process that dials `job.url`: the same library, on the same loop.
 
-    A one-way sender is the C program, so that all bindings receive from the same; only ZeroMQ's is pyzmq, with calls that wait. It
-    needn't be stopped: the runner kills the whole group of processes.
+    A one-way sender is the C program, so that all bindings receive from the same; only ZeroMQ's is pyzmq, and that of nngio's `own` is
+    nngio, both with calls that wait. It needn't be stopped: the runner kills the whole group of processes.
     """
     kinds = {"pushpull": "push", "pair": "pair"}
-    if job.scenario in kinds and job.library != "pyzmq":
+    if job.scenario in kinds and job.library != "pyzmq" and job.verbs != "own":
         sender = [job.program, f"send-{kinds[job.scenario]}", "-", job.url, str(job.size), "0", "0", job.tls]
         subprocess.Popen(sender, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         return

@@ -5,6 +5,8 @@
 
 #include <time.h>
 
+#define ONE_MORE 2 // what it takes to wake a task: it is likely to make a call, which should not have to pause first
+
 PyTypeObject    *turns_type;
 static PyObject *running_loop; // asyncio's function, when the program has imported that
 static PyObject *library;      // sniffio's record of whose task runs in a thread, when it has imported trio
@@ -205,7 +207,7 @@ wake(turns *t, PyObject *finished, double until)
 		}
 		Py_DECREF(done);
 		t->budget--;
-		if (i + 1 < size && (t->budget < 0 || now() > until)) { // one that was woken may have begun a new turn for itself
+		if (i + 1 < size && (t->budget < ONE_MORE || now() > until)) { // a task may have begun a new turn for itself
 			return (put_back(t, finished, i + 1) != 0 ? -1 : 1);
 		}
 	}
@@ -224,7 +226,7 @@ drain(turns *t, nngio_queue *q, double until)
 		nngio_queue_wake(q);
 		return (-1);
 	}
-	finished = settle(t, q, t->budget / 2 + 1); // each of their tasks is likely to make another call
+	finished = settle(t, q, t->budget / ONE_MORE);
 	if (call(t->lock, release_name, NULL) != 0 || finished == NULL) {
 		Py_XDECREF(finished);
 		return (-1);
@@ -277,7 +279,7 @@ turns_serve(PyObject *self, PyObject *none)
 		if (rv != 0 || t->queue == NULL) {
 			break; // what was put back has made the descriptor readable
 		}
-		if (others_wait(t) || t->budget < 0 || now() > until) {
+		if (others_wait(t) || t->budget < ONE_MORE || now() > until) {
 			if (woke && !t->posted && nngio_queue_attends(q)) {
 				if (call(self, again_name, NULL) != 0) {
 					return (NULL);
