@@ -103,13 +103,14 @@ def test_a_long_body_is_copied_without_the_gil(pair: Pair) -> None:
 
 
 def on_a_warm_loop(pair: Pair, then: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """The loop has an idle operation, so what follows goes through its steps in C."""
+    """The loop has an idle operation, and the task a new turn, so what follows goes through its steps in C."""
 
     async def main() -> None:
         left, right = pair
         for _ in range(3):
             await left.asend(b"warm")
             await right.arecv()
+        asyncio.get_running_loop()._nngio.new_turn()  # type: ignore[attr-defined]
         await then()
 
     asyncio.run(main())

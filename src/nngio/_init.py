@@ -25,15 +25,16 @@ def init(
     program that never calls this gets as many task threads as it has cores, and two at least: with NNG's own default, two for
     each core, small messages take longer.
 
+    Before a thread or an event loop goes to sleep for a message, it looks for `spin` seconds whether there is one: an answer that is
+    microseconds away comes sooner so, and costs less, than one that has to wake somebody. Who has looked in vain 16 times more often
+    than not sleeps at once until the next tenth of a second begins. One core is always left to those who work.
+
     Args:
         num_task_threads: threads that run NNG's work for each message, 2 to 256. One would wait for itself.
         num_expire_threads: threads that end what has timed out, 1 to 256.
         num_poller_threads: threads that wait for the descriptors of tcp, ipc and ws, 1 to 256. NNG 1.7 or later.
         num_resolver_threads: threads that ask name servers, 1 to 256. NNG 1.7 or later.
-        spin: seconds, 0 to 0.01; at first 0.0001. Before a thread or an event loop goes to sleep for a message, it looks for so
-            long whether there is one: an answer that is microseconds away comes sooner so, and costs less, than one that has to
-            wake somebody. Who has looked in vain 16 times more often than not sleeps at once until the next tenth of a second
-            begins. One core is always left to those who work. 0: sleep at once, always; where every cycle has its price.
+        spin: seconds for which to look before sleeping, 0 to 0.01; at first 0.0001. 0: sleep at once, always.
 
     Raises:
         BadState: NNG has started.
