@@ -140,7 +140,7 @@ def main() -> None:
     answering = nngio.Pair0(dial="inproc://round-trip", send_buffer=8, recv_buffer=8)
     server = loop.create_task(answer(answering))
     run(round_trips(asking, 10))
-    loop._nngio.others = [None]  # type: ignore[attr-defined]
+    loop._nngio.others = [None]  # type: ignore[attr-defined]  # the adapter's: something seems to wait for its turn
     sockets = [asking, answering]
 
     def awaited(function: Callable[..., Any], *arguments: Any) -> None:

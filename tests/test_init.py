@@ -172,7 +172,7 @@ def test_a_look_is_short(seconds: float) -> None:
 def test_a_look_is_a_number_of_seconds(wrong: object) -> None:
     """As all durations are."""
     with pytest.raises(TypeError, match="number of seconds"):
-        nngio.init(spin=wrong)  # type: ignore[arg-type]
+        nngio.init(spin=wrong)  # type: ignore[arg-type]  # on purpose
 
 
 def test_a_loop_whose_messages_are_seldom_sleeps() -> None:
@@ -186,7 +186,7 @@ async def main():
         def send():
             for _ in range(300):
                 a.send(b"")
-                time.sleep(0.008)
+                time.sleep(0.008)  # longer than the other looks: how seldom they come is what is tested
         thread = threading.Thread(target=send)
         thread.start()
         await b.arecv()

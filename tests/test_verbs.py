@@ -110,7 +110,7 @@ def on_a_warm_loop(pair: Pair, then: Callable[[], Coroutine[Any, Any, Any]]) -> 
         for _ in range(3):
             await left.asend(b"warm")
             await right.arecv()
-        asyncio.get_running_loop()._nngio.new_turn()  # type: ignore[attr-defined]
+        asyncio.get_running_loop()._nngio.new_turn()  # type: ignore[attr-defined]  # the adapter's
         await then()
 
     asyncio.run(main())

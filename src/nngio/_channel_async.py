@@ -100,7 +100,7 @@ class AsyncSender:
         if quick is not None:
             try:
                 await quick
-            except BaseException:
+            except BaseException:  # a signal handler's too, of which the operation hasn't heard
                 quick.close()
                 raise
             return
@@ -143,7 +143,7 @@ class AsyncReceiver:
         if quick is not None:
             try:
                 arrived: bytes = await quick
-            except BaseException:
+            except BaseException:  # a signal handler's too, of which the operation hasn't heard
                 quick.close()
                 raise
             return arrived
