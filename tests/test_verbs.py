@@ -207,6 +207,19 @@ def test_an_errand_is_for_what_it_is_made_for(pair: Pair) -> None:
     on_a_warm_loop(pair, in_a_loop)
 
 
+def test_a_callback_that_outlives_its_adapter_does_nothing() -> None:
+    """The loop may still have one when the adapter is closed."""
+    loop = asyncio.new_event_loop()
+    with nngio.Pair0() as lonely:
+        with pytest.raises(nngio.TimedOut):
+            loop.run_until_complete(lonely.arecv(timeout=0))
+        adapter = loop._nngio  # type: ignore[attr-defined]  # the adapter's
+        loop.close()
+        assert adapter.serve() is None
+        assert adapter.serve_more() is None
+        assert adapter.settle() == []
+
+
 def test_an_errand_leaves_no_reference(pair: Pair) -> None:
     """Not to the socket, not to what was sent: neither after success nor after failure."""
     left, right = pair

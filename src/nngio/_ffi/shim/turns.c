@@ -269,6 +269,9 @@ turns_serve(PyObject *self, PyObject *none)
 	bool         woke  = false, more;
 
 	(void) none;
+	if (q == NULL) {
+		Py_RETURN_NONE; // a callback that was left in a loop which has been closed
+	}
 	t->budget = t->full;
 	do {
 		int budget = t->budget, rv = drain(t, q, until);
