@@ -362,15 +362,28 @@ def interrupt_after(calls: int) -> Iterator[list[bool]]:
         sys.setprofile(None)
 
 
+# A sender without a buffer: when its fifth message is taken, the first three have arrived, so that a batch has more than one.
+
+
+@pytest.fixture
+def prompt(address: Address) -> Iterator[Pair]:
+    """Two connected sockets, with room at the receiver alone."""
+    with (
+        nngio.Pair0(listen=address("inproc"), send_buffer=0) as left,
+        nngio.Pair0(dial=left.listeners[0].url, recv_buffer=250) as right,
+    ):
+        yield left, right
+
+
 @pytest.mark.parametrize("verb", ["recv_many", "recv_many_msg"])
-def test_a_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(verb: str, roomy: Pair) -> None:
+def test_a_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(verb: str, prompt: Pair) -> None:
     """The whole batch that it had already is received by the next ones, in order."""
-    left, right = roomy
+    left, right = prompt
     received: list[bytes] = []
     kept: list[int] = []
     for calls in itertools.count(1):
         left.send_many(numbers(len(received), len(received) + 5))
-        received.append(right.recv(timeout=LONG))  # by then the others follow
+        received.append(right.recv(timeout=LONG))
         with interrupt_after(calls) as interrupted:
             received += [bytes(body) for body in getattr(right, verb)(3, timeout=LONG)]
         kept.append(lib.nngio_handle_parked(right._handle))
@@ -386,10 +399,10 @@ def test_a_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(verb:
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_awaited_receive_that_is_interrupted_after_any_call_into_c_loses_nothing(
-    loop: Loop, waits: bool, large: bool, verb: str, roomy: Pair
+    loop: Loop, waits: bool, large: bool, verb: str, prompt: Pair
 ) -> None:
     """Whether it had to wait or not, and large messages, which are not kept for long, too."""
-    left, right = roomy
+    left, right = prompt
     received: list[bytes] = []
     kept: list[int] = []
 
