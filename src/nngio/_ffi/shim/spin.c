@@ -5,6 +5,7 @@
 // Whoever looks in vain too often sleeps at once until the next epoch begins.  Epochs are those of the clock, so all
 // begin anew together, in all processes: while one side of a conversation sleeps, the other would look in vain.
 
+#include <sched.h>
 #include <time.h>
 
 #include "internal.h"
@@ -74,7 +75,11 @@ bool
 spin_goes_on(spinner *s)
 {
 	relax();
-	return (++s->looks % LOOKS != 0 || now() < s->until);
+	if (++s->looks % LOOKS != 0) {
+		return (true);
+	}
+	sched_yield();  // who brings it may wait for this core, in another process too
+	return (now() < s->until);
 }
 
 void
