@@ -44,7 +44,7 @@ run: $(STAMPS)/installed ## build, and talk to another process over TCP: nngcat 
 
 test: $(STAMPS)/installed $(STAMPS)/test ## run the whole suite
 	@PYTHON=$(BIN)/python tools/packages.sh test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 stress: $(STAMPS)/installed $(STAMPS)/test ## run the long races, by the thousand, that are too long for `make test`
 	@PYTHON=$(BIN)/python tools/packages.sh test

@@ -55,7 +55,7 @@ fi
     export PYTHONMALLOC=malloc NNGIO_SANITIZED=1 NNGIO_RACES="${NNGIO_RACES:-100}" NNGIO_STORM="${NNGIO_STORM:-3000}"
     export PYTHONPATH="$tree/src"
     rm -f "$folder"/report.*
-    "$python" -m pytest -p no:cacheprovider --timeout 180 "${tests[@]}" "$@"
+    "$python" -m pytest -n auto --dist worksteal -p no:cacheprovider --timeout 180 "${tests[@]}" "$@"
 ) || failed=1
 # Reports of any process that the suite has started, and of its own exit.
 if compgen -G "$folder/report.*" >/dev/null; then

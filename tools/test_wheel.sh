@@ -41,7 +41,7 @@ run_suite() {
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check --group build --group test "$wheel" || return
     # The package under test is the installed one, not the source tree beside the tests.
     "$venv/bin/python" -c 'import nngio, sys; sys.exit("site-packages" not in nngio.__file__ and nngio.__file__)' || return
-    "$venv/bin/python" -m pytest "$@"
+    "$venv/bin/python" -m pytest -n auto --dist worksteal "$@"
 }
 
 mkdir -p build/test-wheel
