@@ -48,7 +48,7 @@ MODULE = "nngio._nng"
 ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED") and not hasattr(sys, "gettotalrefcount")
 ABI3_TAG, ABI3_HEX = "cp311", "0x030b0000"
 
-BUILD_CONSTANTS = ("nngio_build_nng_source", "nngio_build_nng_version", "nngio_build_mbedtls")
+BUILD_CONSTANTS = ("nngio_build_nng_source", "nngio_build_nng_version", "nngio_build_mbedtls", "nngio_build_nng_patches")
 
 
 @functools.cache
@@ -224,7 +224,7 @@ def write_module_source(nng: Nng, options: Options, folder: Path) -> Path:
     features = "".join(f"#define NNGIO_HAVE_{name} 1\n" for name in functions if name in present)
     write_if_changed(folder / "nngio_features.h", "// What the library has, as the linker says.\n" + features)
 
-    constants = dict(zip(BUILD_CONSTANTS, (nng.source, nng.version, nng.mbedtls), strict=True))
+    constants = dict(zip(BUILD_CONSTANTS, (nng.source, nng.version, nng.mbedtls, nng.patches), strict=True))
     ffi = CFFI()
     ffi.cdef(declarations.cdef(declared, present))
     shim = FFI / "decl" / "shim.h"

@@ -70,6 +70,8 @@ class Tree:
     version: str
     path: Path
     origin: str
+    patches: tuple[str, ...] = ()
+    """What the patches that are in it are about, as their files' names say."""
 
 
 def to_stderr(line: str) -> None:

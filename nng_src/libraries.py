@@ -22,6 +22,7 @@ class Nng:
     source: str  # what the module says about it
     version: str = ""  # "" where only nng_version() can tell
     mbedtls: str = ""
+    patches: str = ""  # what those of ours that are in it are about, with a space between them
     digest: str = ""
     include: Path | None = None  # the only folder to take NNG's headers from; None for the compiler's own paths
     compile_flags: list[str] = field(default_factory=list)
@@ -36,6 +37,7 @@ def vendored_nng(nng: Tree, mbedtls: Tree, options: Options, build: Path) -> Nng
         source=describe(nng),
         version=nng.version,
         mbedtls=describe(mbedtls),
+        patches=" ".join(nng.patches),
         digest=library.digest,
         include=library.prefix / "include",
         compile_flags=["-DNNG_STATIC_LIB", f"-I{library.prefix / 'include'}"],

@@ -77,7 +77,8 @@ def patched(tree: Tree, build: Path, patches: Path = HERE / "patches") -> Tree:
                         f"give the release itself, or correct or remove {file}"
                     ) from error
             copy.rename(target)
-    return Tree(tree.name, tree.version, target, f"{tree.origin} + {count}")
+    about = tuple(file.stem.removeprefix(f"{tree.name}-{version}-") for file in files)
+    return Tree(tree.name, tree.version, target, f"{tree.origin} + {count}", about)
 
 
 def tree_digest(path: Path) -> str:

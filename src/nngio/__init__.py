@@ -42,8 +42,9 @@ from nngio._core.errors import (
     WriteOnly,
 )
 from nngio._dialer import Dialer
+from nngio._headers import Headers
 from nngio._init import init
-from nngio._listener import Listener
+from nngio._listener import Listener, socket_pair
 from nngio._message import Message
 from nngio._pipe import Pipe
 from nngio._protocols import (
@@ -91,6 +92,7 @@ __all__ = [
     "CryptoError",
     "Dialer",
     "ForkedError",
+    "Headers",
     "IPCAddress",
     "InprocAddress",
     "InternalError",
@@ -136,4 +138,5 @@ __all__ = [
     "WriteOnly",
     "__version__",
     "init",
+    "socket_pair",
 ]

@@ -4,14 +4,15 @@ from typing import Any, NamedTuple
 
 from nngio._core.library import ffi, lib
 
-__all__ = ["AbstractAddress", "Address", "IPCAddress", "InprocAddress", "TCPAddress"]
+__all__ = ["AbstractAddress", "Address", "IPCAddress", "InprocAddress", "TCPAddress", "from_sockaddr", "to_sockaddr"]
 
 
 class TCPAddress(NamedTuple):
     """An IP address and port, of tcp, tls, ws and wss."""
 
     host: str
-    port: int
+    """In numbers: an address, not a name."""
+    port: int = 0
     scope: int = 0
     """The zone of a link-local IPv6 address."""
 
@@ -67,6 +68,60 @@ def from_sockaddr(sa: Any) -> Address:
     if family == lib.NNG_AF_ABSTRACT:
         return AbstractAddress(bytes(ffi.buffer(sa.s_abstract.sa_name, sa.s_abstract.sa_len)))
     return None
+
+
+def to_sockaddr(address: Address) -> Any:
+    """A new `nng_sockaddr` with the value: what `from_sockaddr` reads back. Raises ValueError for what doesn't fit into one."""
+    sa = ffi.new("nng_sockaddr *")
+    match address:
+        case None:
+            sa.s_family = lib.NNG_AF_UNSPEC
+        case TCPAddress():
+            _put_ip(sa, address)
+        case IPCAddress(path):
+            sa.s_ipc.sa_family = lib.NNG_AF_IPC
+            sa.s_ipc.sa_path = _fits(path.encode("utf-8", "surrogateescape"), sa.s_ipc.sa_path, address)
+        case InprocAddress(name):
+            sa.s_inproc.sa_family = lib.NNG_AF_INPROC
+            sa.s_inproc.sa_name = _fits(name.encode("utf-8", "surrogateescape"), sa.s_inproc.sa_name, address)
+        case AbstractAddress(name):
+            room = ffi.sizeof(sa.s_abstract.sa_name)
+            if len(name) > room:
+                raise ValueError(f"{address!r} is too long: an abstract name has at most {room} bytes")
+            sa.s_abstract.sa_family = lib.NNG_AF_ABSTRACT
+            sa.s_abstract.sa_len = len(name)
+            ffi.memmove(sa.s_abstract.sa_name, name, len(name))
+        case _:
+            raise TypeError(f"an address is a TCPAddress, IPCAddress, AbstractAddress or InprocAddress, not {type(address).__name__}")
+    return sa
+
+
+def _put_ip(sa: Any, address: TCPAddress) -> None:
+    import socket
+
+    if not 0 <= address.port <= 65535:
+        raise ValueError(f"a port is from 0 to 65535, not {address.port}")
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        raw = socket.inet_pton(family, address.host)
+    except OSError:
+        raise ValueError(f"{address.host!r} is no IP address, such as 192.0.2.1 or 2001:db8::1; a name has to be resolved first") from None
+    if family == socket.AF_INET:
+        sa.s_in.sa_family = lib.NNG_AF_INET
+        sa.s_in.sa_port = socket.htons(address.port)
+        ffi.memmove(ffi.addressof(sa.s_in, "sa_addr"), raw, 4)
+    else:
+        sa.s_in6.sa_family = lib.NNG_AF_INET6
+        sa.s_in6.sa_port = socket.htons(address.port)
+        sa.s_in6.sa_scope = address.scope
+        ffi.memmove(sa.s_in6.sa_addr, raw, 16)
+
+
+def _fits(raw: bytes, field: Any, address: Address) -> bytes:
+    room = ffi.sizeof(field) - 1
+    if len(raw) > room or b"\0" in raw:
+        raise ValueError(f"{address!r} has at most {room} bytes in UTF-8, and no NUL")
+    return raw
 
 
 def _text(field: Any) -> str:

@@ -1,40 +1,118 @@
 """Dialers: connecting to a peer that listens."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypedDict
 
+from nngio._address import TCPAddress
 from nngio._core import operation
 from nngio._core.duration import milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._core.loops import current
-from nngio._endpoint import Endpoint
-from nngio._options import DurationOption
+from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
+from nngio._headers import HeadersOption
+from nngio._options import AddressOption, BoolOption, SecondsOption, SizeOption
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, Unpack
 
     from nngio._socket import Socket
 
-__all__ = ["Dialer"]
+__all__ = ["Dialer", "DialerOptions"]
+
+
+class DialerOptions(TypedDict, total=False):
+    """The options of a dialer, as keyword arguments."""
+
+    local_address: TCPAddress | str
+    reconnect_time_max: float
+    reconnect_time_min: float
+    recv_max_frame: int
+    recv_max_size: int
+    request_headers: Mapping[str, str]
+    send_max_frame: int
+    tcp_keepalive: bool
+    tcp_nodelay: bool
 
 
 class Dialer(Endpoint):
     """Keeps one connection to a peer that listens at a URL, and makes it anew whenever it is lost.
 
-    `Dialer(socket, url)` makes one to be configured and then started; `socket.dial(url)` does both. Thread-safe.
-    NNG: `nng_dialer_create`.
+    `Dialer(socket, url, **options)` makes one to be configured and then started; `socket.dial(url, **options)` does both.
+    An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_dialer_create`.
     """
 
     _option_kind = "dialer"
     _noun = "dial"
 
-    reconnect_time_min = DurationOption("reconnect-time-min", "The longest wait before the first new attempt; 1 s.")
-    reconnect_time_max = DurationOption(
-        "reconnect-time-max", "What that wait may grow to, doubling at each attempt; 0, the default: it does not grow."
+    recv_max_size = SizeOption(
+        "recv-size-max",
+        "The largest message that the peer may send, in bytes; a peer that sends more is disconnected.",
+        nng="NNG_OPT_RECVMAXSZ",
+        default="the socket's",
+        transports=(*FILES, *IP),
+        patch="websocket-size-limits",
+    )
+    reconnect_time_min = SecondsOption(
+        "reconnect-time-min",
+        "The longest wait before the first new attempt: each wait is a random part of it.",
+        nng="NNG_OPT_RECONNMINT",
+        default="the socket's",
+    )
+    reconnect_time_max = SecondsOption(
+        "reconnect-time-max",
+        "What that wait may grow to, doubling at each attempt; 0: it does not grow.",
+        nng="NNG_OPT_RECONNMAXT",
+        default="the socket's",
+    )
+    local_address = AddressOption(
+        "local-address",
+        "The address of this host to connect from; None: the system chooses.",
+        nng="NNG_OPT_LOCADDR",
+        default="None",
+        transports=(*IP, *NAMES),
+        settable=IP,
+    )
+    remote_address = AddressOption("remote-address", "The peer's address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES)
+    tcp_nodelay = BoolOption(
+        "tcp-nodelay",
+        "Whether each message is sent at once (TCP_NODELAY); if not, small ones wait to be sent together.",
+        nng="NNG_OPT_TCP_NODELAY",
+        default="True",
+        transports=IP,
+    )
+    tcp_keepalive = BoolOption(
+        "tcp-keepalive",
+        "Whether the system looks now and then if a silent peer is still there (SO_KEEPALIVE).",
+        nng="NNG_OPT_TCP_KEEPALIVE",
+        default="False",
+        transports=IP,
+    )
+    request_headers = HeadersOption(
+        "ws:request-headers",
+        "HTTP headers to be sent when the connection is made, such as `Authorization`.",
+        nng="NNG_OPT_WS_REQUEST_HEADERS",
+        default="none",
+        transports=WEB,
+    )
+    recv_max_frame = SizeOption(
+        "ws:rxframe-max",
+        "The largest frame that the peer may send, in bytes; a peer that sends more is disconnected.",
+        nng="NNG_OPT_WS_RECVMAXFRAME",
+        default="1048576",
+        transports=WEB,
+    )
+    send_max_frame = SizeOption(
+        "ws:txframe-max",
+        "The largest frame to send, in bytes: a larger message is sent in several.",
+        nng="NNG_OPT_WS_SENDMAXFRAME",
+        default="1048576",
+        transports=WEB,
+        patch="websocket-size-limits",
     )
 
-    def __init__(self, socket: "Socket", url: str) -> None:
-        super().__init__(socket, url)
+    def __init__(self, socket: "Socket", url: str, **options: "Unpack[DialerOptions]") -> None:
+        super().__init__(socket, url, {**options})
 
     def start(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect.

@@ -3,16 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
-from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError
+from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError, NotSupported
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current
+from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
-from nngio._options import HasOptions, SizeOption
+from nngio._headers import Headers
+from nngio._options import HasOptions, Option, either, set_options
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
 
-__all__ = ["Endpoint"]
+__all__ = ["FILES", "IP", "NAMES", "WEB", "Endpoint"]
+
+IP = ("tcp", "tls+tcp", "ws", "wss")
+WEB = ("ws", "wss")
+FILES = ("ipc", "abstract")
+NAMES = ("inproc",)
+_ALIASES = {"unix": "ipc"}
 
 
 class Endpoint(HasOptions):
@@ -22,7 +30,9 @@ class Endpoint(HasOptions):
     _ended = False
     """Whether it is closed for certain; it may be so otherwise, with its socket."""
 
-    def __init__(self, socket: "Socket", url: str) -> None:
+    _headers: Headers | None = None
+
+    def __init__(self, socket: "Socket", url: str, options: dict[str, Any]) -> None:
         self.socket = socket
         if not isinstance(url, str):
             raise TypeError(f"a URL is text, not {type(url).__name__}")
@@ -35,11 +45,11 @@ class Endpoint(HasOptions):
         self._c = out[0]
         self._url = url
         self._started = False
-
-    recv_max_size = SizeOption(
-        "recv-size-max",
-        "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. 0, the default: no limit.",
-    )
+        try:
+            set_options(self, options)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -47,10 +57,38 @@ class Endpoint(HasOptions):
         return self._url
 
     @property
+    def started(self) -> bool:
+        """Whether it was started."""
+        return self._started
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by itself or with its socket."""
+        return self._ended or self.socket.closed
+
+    @property
     def id(self) -> int:
         """NNG's number of it, positive."""
         number: int = getattr(lib, f"nng_{self._option_kind}_id")(self._c)
         return number
+
+    def _admit(self, option: Option[Any], setting: bool) -> None:
+        if not option.transports:
+            transports: tuple[str, ...] = ()
+        else:
+            transports = option.settable if setting else option.transports
+        scheme = self._url.partition("://")[0]
+        transport = scheme.lower().rstrip("46")
+        transport = _ALIASES.get(transport, transport)
+        doing = f"{option.attribute} can be set on" if setting and option.settable != option.transports else f"{option.attribute} is of"
+        if transports and transport not in transports:
+            raise NotSupported(f"{doing} {either(transports, 'and')} only, and {self._url} is {scheme}")
+        if option.patch and transport in WEB and not patched(option.patch):
+            raise NotSupported(
+                f"NNG {nng_version()} as it is here does not heed {option.attribute} on {scheme}; the one that nngio builds does"
+            )
+        if setting and option.early and self._started:
+            raise BadState(f"{option.attribute} has to be set before the {type(self).__name__.lower()} is started")
 
     def _check(self, code: int, doing: str) -> None:
         """Raise the error of an attempt, in words that say what was attempted."""
@@ -107,3 +145,5 @@ class Endpoint(HasOptions):
             raise ForkedError()
         if self._started:
             raise BadState(f"this {type(self).__name__.lower()} was started before")
+        if self._headers is not None:
+            self._headers._give_all()

@@ -1,18 +1,28 @@
 """Options: typed attributes of sockets, contexts, dialers, listeners and pipes.
 
-An option is a descriptor in its class. It knows NNG's name and type; the object knows which of NNG's functions read and
-write that type for its kind (`nng_socket_get_int`, `nng_dialer_get_int`, ...) through `_option_kind` and `_c`.
+An option is a descriptor in its class. It knows NNG's name and type, and what NNG takes; the object knows which of NNG's
+functions read and write that type for its kind (`nng_socket_get_int`, `nng_dialer_get_int`, ...) through `_option_kind` and
+`_c`, and which options it has in its state and with its transport (`_admit`).
+
+NNG keeps what it doesn't know, overruns a buffer, or takes a number that it can't do with. So every value is checked here.
 """
 
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
-from nngio._address import Address, from_sockaddr
-from nngio._core import library
-from nngio._core.duration import milliseconds, seconds
-from nngio._core.errors import ForkedError, check
+from nngio._address import Address, TCPAddress, from_sockaddr, to_sockaddr
+from nngio._core import library, nng
+from nngio._core.duration import LONGEST_MS, milliseconds, seconds
+from nngio._core.errors import ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 
-__all__ = ["AddressOption", "BoolOption", "DurationOption", "HasOptions", "IntOption", "Option", "SizeOption", "StringOption"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "Option",
+    "PermissionsOption", "SecondsOption", "SizeOption", "StringOption", "either", "options_of", "set_options",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -33,14 +43,71 @@ class HasOptions:
             raise ForkedError()
         check(getattr(lib, f"nng_{self._option_kind}_{verb}_{suffix}")(self._c, name, value))
 
+    def _admit(self, option: "Option[Any]", setting: bool) -> None:
+        """Refuse an option that an object like this one doesn't have, or not now."""
+
 
 class Option(Generic[T]):
-    """One option, to be read and, unless `readonly`, set."""
+    """One option, to be read and, unless `readonly`, set.
 
-    def __init__(self, name: str, doc: str, *, readonly: bool = False) -> None:
+    Args:
+        name: NNG's name for it, such as `recv-size-max`.
+        doc: what it is for.
+        nng: the macro that NNG has for the name; an NNG that lacks it doesn't have the option.
+        default: what it is unless it is set, in words.
+        transports: those whose dialers and listeners have it; none: all.
+        settable: those where it can be set; none: all of `transports`.
+        raw: True if only raw sockets have it, False if raw sockets don't; None: all.
+        early: whether it has to be set before the dialer or listener is started.
+        patch: without this patch of ours, websockets don't have it: NNG ignores it there, or worse.
+    """
+
+    kind: ClassVar[str] = ""
+    """Its Python type, in words."""
+
+    def __init__(
+        self,
+        name: str,
+        doc: str,
+        *,
+        nng: str = "",
+        default: str = "",
+        readonly: bool = False,
+        transports: tuple[str, ...] = (),
+        settable: tuple[str, ...] = (),
+        raw: bool | None = None,
+        early: bool = False,
+        patch: str = "",
+    ) -> None:
         self.option = name.encode()
+        self.nng = nng
         self.readonly = readonly
-        self.__doc__ = doc
+        self.default = default
+        self.transports = transports
+        self.settable = settable or transports
+        self.raw = raw
+        self.early = early
+        self.patch = patch
+        self.__doc__ = " ".join([doc, *self._details()])
+
+    @property
+    def allowed(self) -> str:
+        """What it can be set to, in words."""
+        return ""
+
+    def _details(self) -> "Iterable[str]":
+        if self.default and not self.readonly:
+            yield f"{self.allowed}; {self.default} unless set."
+        if self.raw is not None:
+            yield "Of raw sockets only." if self.raw else "Not of raw sockets."
+        if self.transports:
+            yield f"Of {either(self.transports, 'and')}."
+        if self.settable != self.transports:
+            yield f"Can be set on {either(self.settable, 'and')}."
+        if self.early:
+            yield "Can be set until the start."
+        if self.nng:
+            yield f"NNG: `{self.nng}`."
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self.attribute = attribute
@@ -52,12 +119,24 @@ class Option(Generic[T]):
     def __get__(self, instance: HasOptions | None, owner: type) -> "Option[T] | T":
         if instance is None:
             return self
+        instance._admit(self, False)
+        self._check_present()
         return self.read(instance)
 
     def __set__(self, instance: HasOptions, value: T) -> None:
         if self.readonly:
             raise AttributeError(f"{self.attribute} can be read, not set")
+        instance._admit(self, True)
+        self._check_present()
         self.write(instance, value)
+
+    def __delete__(self, instance: HasOptions) -> None:
+        raise AttributeError(f"{self.attribute} can't be deleted")
+
+    def _check_present(self) -> None:
+        # NNG keeps what it doesn't know, and says nothing.
+        if self.nng and not hasattr(lib, self.nng):
+            getattr(nng.lib, self.nng)  # says which NNG has it
 
     def read(self, instance: HasOptions) -> T:
         raise NotImplementedError  # each type of option has its own
@@ -69,22 +148,70 @@ class Option(Generic[T]):
         return TypeError(f"{self.attribute} is {wanted}, not {type(value).__name__}")
 
 
-class DurationOption(Option[float | None]):
-    """Seconds; None where NNG has -1, for ever."""
+class _MillisecondsOption(Option[T]):
+    def __init__(self, name: str, doc: str, *, least: float = 0, **more: Any) -> None:
+        self.least = least
+        super().__init__(name, doc, **more)
+
+    def check(self, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.refuse(value, self.allowed.lower().replace("none", "None"))
+        if not self.least <= value <= LONGEST_MS / 1000:
+            raise ValueError(f"{self.attribute} is from {self.least:g} to {LONGEST_MS // 1000} seconds, not {value!r}")
+
+
+class DurationOption(_MillisecondsOption[float | None]):
+    """Seconds; None where NNG has -1, for ever. `never` is what None means."""
+
+    kind = "float or None"
+
+    def __init__(self, name: str, doc: str, *, none: str = "for ever", **more: Any) -> None:
+        self.none = none
+        super().__init__(name, doc, **more)
+
+    @property
+    def allowed(self) -> str:
+        return f"0 or more seconds, or None: {self.none}"
 
     def read(self, instance: HasOptions) -> float | None:
         return seconds(instance._get("nng_duration *", "ms", self.option)[0])
 
     def write(self, instance: HasOptions, value: float | None) -> None:
+        if value is not None and value != float("inf"):
+            self.check(value)
+        instance._call("set", "ms", self.option, milliseconds(value))
+
+
+class SecondsOption(_MillisecondsOption[float]):
+    """Seconds, where NNG can't do with -1."""
+
+    kind = "float"
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.least:g} or more seconds"
+
+    def read(self, instance: HasOptions) -> float:
+        ms: int = instance._get("nng_duration *", "ms", self.option)[0]
+        return ms / 1000
+
+    def write(self, instance: HasOptions, value: float) -> None:
+        self.check(value)
         instance._call("set", "ms", self.option, milliseconds(value))
 
 
 class IntOption(Option[int]):
     """A number from `least` to `most`."""
 
-    def __init__(self, name: str, doc: str, *, least: int = 0, most: int = 2**31 - 1, readonly: bool = False) -> None:
-        super().__init__(name, doc, readonly=readonly)
+    kind = "int"
+
+    def __init__(self, name: str, doc: str, *, least: int = 0, most: int = 2**31 - 1, **more: Any) -> None:
         self.least, self.most = least, most
+        super().__init__(name, doc, **more)
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.least} to {self.most}"
 
     def read(self, instance: HasOptions) -> int:
         value: int = instance._get("int *", "int", self.option)[0]
@@ -98,8 +225,49 @@ class IntOption(Option[int]):
         instance._call("set", "int", self.option, value)
 
 
+class FDOption(IntOption):
+    """A descriptor to be waited for, which remains NNG's."""
+
+    def __init__(self, name: str, doc: str, **more: Any) -> None:
+        super().__init__(
+            name,
+            f"{doc} It is NNG's: never read, write or close it; it ends with the socket. NNG makes it when it is first asked for.",
+            readonly=True,
+            **more,
+        )
+
+
+class PermissionsOption(Option[int | None]):
+    """The mode of a file. NNG tells nobody what it was set to, so the object keeps it, None for never."""
+
+    kind = "int or None"
+    most = 0o7777
+
+    @property
+    def allowed(self) -> str:
+        return f"0 to 0o{self.most:o}"
+
+    def read(self, instance: HasOptions) -> int | None:
+        mode: int | None = instance.__dict__.get(f"_{self.attribute}")
+        return mode
+
+    def write(self, instance: HasOptions, value: int | None) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse(value, "a mode, such as 0o600")
+        if not 0 <= value <= self.most:
+            raise ValueError(f"{self.attribute} is from 0 to 0o{self.most:o}, such as 0o600, not {value}")
+        instance._call("set", "int", self.option, value)
+        instance.__dict__[f"_{self.attribute}"] = value
+
+
 class SizeOption(Option[int]):
     """A number of bytes; 0 for no limit."""
+
+    kind = "int"
+
+    @property
+    def allowed(self) -> str:
+        return f"0 (no limit) to {2**32 - 1} bytes"
 
     def read(self, instance: HasOptions) -> int:
         value: int = instance._get("size_t *", "size", self.option)[0]
@@ -116,6 +284,12 @@ class SizeOption(Option[int]):
 class BoolOption(Option[bool]):
     """True or False."""
 
+    kind = "bool"
+
+    @property
+    def allowed(self) -> str:
+        return "True or False"
+
     def read(self, instance: HasOptions) -> bool:
         return bool(instance._get("bool *", "bool", self.option)[0])
 
@@ -128,9 +302,15 @@ class BoolOption(Option[bool]):
 class StringOption(Option[str]):
     """Text, in UTF-8."""
 
-    def __init__(self, name: str, doc: str, *, longest: int | None = None, readonly: bool = False) -> None:
-        super().__init__(name, doc, readonly=readonly)
+    kind = "str"
+
+    def __init__(self, name: str, doc: str, *, longest: int | None = None, **more: Any) -> None:
         self.longest = longest
+        super().__init__(name, doc, **more)
+
+    @property
+    def allowed(self) -> str:
+        return f"1 to {self.longest} bytes in UTF-8"
 
     def read(self, instance: HasOptions) -> str:
         text = instance._get("char **", "string", self.option)[0]
@@ -141,18 +321,81 @@ class StringOption(Option[str]):
         return raw.decode("utf-8", "surrogateescape")
 
     def write(self, instance: HasOptions, value: str) -> None:
+        instance._call("set", "string", self.option, self.encoded(value))
+
+    def encoded(self, value: str) -> bytes:
         if not isinstance(value, str):
             raise self.refuse(value, "text")
         raw = value.encode()
         if b"\0" in raw:
             raise ValueError(f"{self.attribute} can't hold a NUL character")
-        if self.longest is not None and len(raw) > self.longest:
-            raise ValueError(f"{self.attribute} has at most {self.longest} bytes in UTF-8, not {len(raw)}")
-        instance._call("set", "string", self.option, raw)
+        if self.longest is not None and not 0 < len(raw) <= self.longest:
+            raise ValueError(f"{self.attribute} has 1 to {self.longest} bytes in UTF-8, not {len(raw)}")
+        return raw
+
+
+class NameOption(StringOption):
+    """A socket's name. An NNG without our patch can't shorten it: it leaves the end of the longer one where it was."""
+
+    def write(self, instance: HasOptions, value: str) -> None:
+        before = self.read(instance)
+        super().write(instance, value)
+        if self.read(instance) != value:
+            super().write(instance, before)
+            raise NotSupported(f"this NNG can't make a name shorter than it is, and it is {before!r}; give one that is as long")
 
 
 class AddressOption(Option[Address]):
-    """An address; read only."""
+    """An address."""
+
+    kind = "address"
+
+    @property
+    def allowed(self) -> str:
+        return "A `TCPAddress` without a port, or its text"
 
     def read(self, instance: HasOptions) -> Address:
         return from_sockaddr(instance._get("nng_sockaddr *", "addr", self.option)[0])
+
+    # What can be assigned is more than what is read.
+    def __set__(self, instance: HasOptions, value: "Address | str") -> None:
+        super().__set__(instance, value)  # type: ignore[arg-type]
+
+    def write(self, instance: HasOptions, value: "Address | str") -> None:
+        address = TCPAddress(value.removeprefix("[").removesuffix("]")) if isinstance(value, str) else value
+        if not isinstance(address, TCPAddress):
+            raise self.refuse(value, "a TCPAddress, or an IP address as text")
+        if address.port:
+            raise ValueError(f"{self.attribute} can't have a port, not {address.port}: the system takes a free one for each connection")
+        instance._call("set", "addr", self.option, to_sockaddr(address))
+
+
+def either(words: "Iterable[str]", conjunction: str = "or") -> str:
+    *most, last = words
+    return f"{', '.join(most)} {conjunction} {last}" if most else last
+
+
+def options_of(cls: type) -> dict[str, Option[Any]]:
+    """The options that a class has, by their names."""
+    return {name: option for name in dir(cls) if isinstance(option := getattr(cls, name, None), Option)}
+
+
+def set_options(target: HasOptions, options: Mapping[str, Any], elsewhere: Mapping[str, type] | None = None) -> None:
+    """Set options by their names. `elsewhere` has classes that an unknown one may belong to, by how they come by it."""
+    for name, value in options.items():
+        if not isinstance(getattr(type(target), name, None), Option):
+            raise TypeError(_unknown(type(target), name, elsewhere or {}))
+        setattr(target, name, value)
+
+
+def _unknown(cls: type, name: str, elsewhere: Mapping[str, type]) -> str:
+    import difflib
+
+    text = f"{cls.__name__} has no option {name!r}"
+    for place, other in elsewhere.items():
+        if isinstance(getattr(other, name, None), Option):
+            return f"{text}; it is one of a {other.__name__}: {place}"
+    settable = [known for known, option in options_of(cls).items() if not option.readonly]
+    if close := difflib.get_close_matches(name, settable, 1):
+        return f"{text}; did you mean {close[0]!r}?"
+    return f"{text}; it has {either(settable, 'and')}"

@@ -18,10 +18,10 @@ from nngio._channel_many import ManyReceiver, ManySender
 from nngio._context import Context
 from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
-from nngio._core.errors import BadState, ForkedError, TimedOut, check
+from nngio._core.errors import BadState, ForkedError, NotSupported, TimedOut, check
 from nngio._core.library import lib
 from nngio._message import Message, as_bytes_like
-from nngio._options import BoolOption, DurationOption, HasOptions, IntOption
+from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, SecondsOption
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
@@ -54,15 +54,49 @@ SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
 SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
 SURVEYS: int = lib.NNGIO_SURVEYS
 
-_BUFFER = "Messages, 0 to 8192."
+MOST_BUFFERED = 8192
+
+
+def _send_buffer(
+    doc: str = "How many messages may wait to be sent.", *, default: str = "0", least: int = 0, raw: bool | None = None
+) -> IntOption:
+    return IntOption("send-buffer", doc, nng="NNG_OPT_SENDBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
+
+
+def _recv_buffer(
+    doc: str = "How many messages may wait to be received.", *, default: str = "0", least: int = 0, raw: bool | None = None
+) -> IntOption:
+    return IntOption("recv-buffer", doc, nng="NNG_OPT_RECVBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
 
 
 class _Sends(Sender, HasOptions):
-    send_timeout = DurationOption("send-timeout", "Seconds that a send may take, unless it says otherwise; None: for ever.")
+    send_timeout = DurationOption(
+        "send-timeout", "How long a send may take, unless it says otherwise.", nng="NNG_OPT_SENDTIMEO", default="None"
+    )
 
 
 class _Receives(Receiver, HasOptions):
-    recv_timeout = DurationOption("recv-timeout", "Seconds that a receive may take, unless it says otherwise; None: for ever.")
+    recv_timeout = DurationOption(
+        "recv-timeout", "How long a receive may take, unless it says otherwise.", nng="NNG_OPT_RECVTIMEO", default="None"
+    )
+
+
+class _SendFD(HasOptions):
+    send_fd = FDOption("send-fd", "A descriptor that can be read while a message could be sent.", nng="NNG_OPT_SENDFD")
+
+
+class _RecvFD(HasOptions):
+    recv_fd = FDOption(
+        "recv-fd",
+        "A descriptor that can be read while a message waits in NNG. Receive with `try_recv` until it raises `TryAgain` before you "
+        "wait: it knows nothing of messages that nngio has, such as that of a receive that was cancelled. With `prefetch`, that is "
+        "where they all are, and there is no such descriptor.",
+        nng="NNG_OPT_RECVFD",
+    )
+
+
+class _BothFD(_SendFD, _RecvFD):
+    pass
 
 
 class _Both(_Sends, _Receives):
@@ -82,12 +116,28 @@ class _BothMany(_SendsMany, _ReceivesMany):
 
 
 class _Hops(HasOptions):
-    max_ttl = IntOption("ttl-max", "The most hops through devices that a message may have made, 1 to 15; 8.", least=1, most=15)
+    max_ttl = IntOption(
+        "ttl-max",
+        "The most hops, the last one included, that a message may have made through devices; one with more is dropped.",
+        nng="NNG_OPT_MAXTTL",
+        default="8",
+        least=1,
+        most=15,
+    )
+
+
+class _RawBuffer(HasOptions):
+    recv_buffer = _recv_buffer(default="1", raw=True)
 
 
 class _Requests(_Both):
     resend_time = DurationOption(
-        "req:resend-time", "Seconds after which an unanswered request is sent again, so that it may arrive twice; 60. None: never."
+        "req:resend-time",
+        "When an unanswered request is sent again, so that it may arrive twice. Without that, one whose connection is lost fails.",
+        nng="NNG_OPT_REQ_RESENDTIME",
+        default="60",
+        none="never",
+        raw=False,
     )
 
     def request(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
@@ -102,7 +152,13 @@ class _Requests(_Both):
 
 
 class _Surveys(_Both):
-    survey_time = DurationOption("surveyor:survey-time", "Seconds that respondents have to answer a survey; 1.")
+    survey_time = SecondsOption(
+        "surveyor:survey-time",
+        "How long respondents have to answer a survey.",
+        nng="NNG_OPT_SURVEYOR_SURVEYTIME",
+        default="1",
+        raw=False,
+    )
 
     def survey(self, data: "Buffer | Message") -> Iterator[bytes]:
         """Send a survey at once, and iterate over the answers as they arrive, until `survey_time` is over."""
@@ -129,8 +185,14 @@ class _Surveys(_Both):
 
 
 class _Subscribes(_ReceivesMany):
-    prefer_new = BoolOption("sub:prefnew", "Whether a full buffer drops its oldest message for a new one; True.")
-    recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192; 128.", least=1, most=8192)
+    prefer_new = BoolOption(
+        "sub:prefnew",
+        "Whether a full buffer drops its oldest message for a new one; if not, it drops the new one.",
+        nng="NNG_OPT_SUB_PREFNEW",
+        default="True",
+        raw=False,
+    )
+    recv_buffer = _recv_buffer(default="128 (raw: 1)", least=1)
 
     def subscribe(self, topic: "Buffer | str" = b"") -> None:
         """Receive messages that begin with `topic`, from now on; `b""`: all. A `str` is encoded as UTF-8.
@@ -146,9 +208,13 @@ class _Subscribes(_ReceivesMany):
         """
         self._topic(b"sub:unsubscribe", topic)
 
+    _is_raw = False
+
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
         if library.forked:
             raise ForkedError()
+        if self._is_raw:
+            raise NotSupported("a raw SUB has no topics: it receives everything")
         pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
         check(lib.nng_socket_set(self._c, option, pointer, length))
 
@@ -177,16 +243,16 @@ class RespondentContext(_Both, Context):
     """One survey to be answered at a time, beside those of the socket's other contexts."""
 
 
-class Pair0(_BothMany, Socket):
+class Pair0(_BothMany, _BothFD, Socket):
     """One peer, both ways. NNG: `nng_pair0_open`."""
 
     _open, _open_raw = "nng_pair0_open", "nng_pair0_open_raw"
     _flags = TRY_SEND | TRY_RECV
-    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent. {_BUFFER}", most=8192)
-    recv_buffer = IntOption("recv-buffer", f"Messages that may wait to be received. {_BUFFER}", most=8192)
+    send_buffer = _send_buffer()
+    recv_buffer = _recv_buffer()
 
 
-class Pair1(_BothMany, _Hops, Socket):
+class Pair1(_BothMany, _Hops, _BothFD, Socket):
     """One peer, both ways, through devices if need be. NNG: `nng_pair1_open`.
 
     `poly=True` admits many peers: a message goes to the pipe that it names (`Message.pipe`), or to the first. NNG
@@ -195,8 +261,8 @@ class Pair1(_BothMany, _Hops, Socket):
 
     _open, _open_raw = "nng_pair1_open", "nng_pair1_open_raw"
     _flags = TRY_SEND | TRY_RECV
-    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent. {_BUFFER}", most=8192)
-    recv_buffer = IntOption("recv-buffer", f"Messages that may wait to be received. {_BUFFER}", most=8192)
+    send_buffer = _send_buffer()
+    recv_buffer = _recv_buffer(default="0 (with poly: 1)")
     _poly = False
 
     def __init__(self, *, poly: bool = False, **arguments: Any) -> None:
@@ -216,25 +282,25 @@ class Pair1(_BothMany, _Hops, Socket):
         return self._poly
 
 
-class Bus0(_BothMany, Socket):
+class Bus0(_BothMany, _BothFD, Socket):
     """All peers that are directly connected: a message goes to each of them. NNG: `nng_bus0_open`."""
 
     _open, _open_raw = "nng_bus0_open", "nng_bus0_open_raw"
     _flags = _raw_flags = INLINE_SEND | TRY_RECV
-    send_buffer = IntOption("send-buffer", "Messages that may wait for each peer, 1 to 8192.", least=1, most=8192)
-    recv_buffer = IntOption("recv-buffer", "Messages that may wait to be received, 1 to 8192.", least=1, most=8192)
+    send_buffer = _send_buffer("How many messages may wait for each peer.", default="16 (NNG 1.5: 0)", least=1)
+    recv_buffer = _recv_buffer(default="16 (NNG 1.5: 1)", least=1)
 
 
-class Pub0(_SendsMany, Socket):
+class Pub0(_SendsMany, _SendFD, Socket):
     """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG:
     `nng_pub0_open`."""
 
     _open, _open_raw = "nng_pub0_open", "nng_pub0_open_raw"
     _flags = TRY_SEND | KEEP_SEND
-    send_buffer = IntOption("send-buffer", "Messages that may wait for each peer, 1 to 8192; 16.", least=1, most=8192)
+    send_buffer = _send_buffer("How many messages may wait for each peer.", default="16", least=1)
 
 
-class Sub0(_Subscribes, Socket):
+class Sub0(_Subscribes, _RecvFD, Socket):
     """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or a list of them, and so does the method.
 
     NNG: `nng_sub0_open`.
@@ -256,34 +322,43 @@ class Sub0(_Subscribes, Socket):
         return SubContext(self)
 
 
-class Push0(_SendsMany, Socket):
+class Push0(_SendsMany, _SendFD, Socket):
     """Sends each message to one of its peers, in turn among those that can take it. NNG: `nng_push0_open`."""
 
     _open, _open_raw = "nng_push0_open", "nng_push0_open_raw"
     _flags = TRY_SEND
-    send_buffer = IntOption("send-buffer", f"Messages that may wait to be sent; from NNG 1.6 on. {_BUFFER}", most=8192)
+    send_buffer = _send_buffer()
 
 
-class Pull0(_ReceivesMany, Socket):
+class Pull0(_ReceivesMany, _RecvFD, Socket):
     """Receives from all its peers, in turn. NNG: `nng_pull0_open`."""
 
     _open, _open_raw = "nng_pull0_open", "nng_pull0_open_raw"
     _flags = TRY_RECV
 
 
-class Req0(_Requests, _Hops, Socket):
+class Req0(_Requests, _Hops, _RawBuffer, _BothFD, Socket):
     """Sends a request, then receives its reply. NNG: `nng_req0_open`."""
 
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
     _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
     _raw_flags = INLINE_SEND | TRY_RECV
+    send_buffer = _send_buffer(raw=True)
+    resend_tick = SecondsOption(
+        "req:resend-tick",
+        "How often it looks for requests to be sent again.",
+        nng="NNG_OPT_REQ_RESENDTICK",
+        default="1",
+        least=0.001,
+        raw=False,
+    )
 
     def context(self) -> ReqContext:
         """A context, for a request beside others. NNG: `nng_ctx_open`."""
         return ReqContext(self)
 
 
-class Rep0(_Both, _Hops, Socket):
+class Rep0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a request, then sends its reply. NNG: `nng_rep0_open`."""
 
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
@@ -295,7 +370,7 @@ class Rep0(_Both, _Hops, Socket):
         return RepContext(self)
 
 
-class Surveyor0(_Surveys, _Hops, Socket):
+class Surveyor0(_Surveys, _Hops, _RawBuffer, _BothFD, Socket):
     """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
 
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
@@ -307,7 +382,7 @@ class Surveyor0(_Surveys, _Hops, Socket):
         return SurveyorContext(self)
 
 
-class Respondent0(_Both, _Hops, Socket):
+class Respondent0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a survey, then sends its answer. NNG: `nng_respondent0_open`."""
 
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"

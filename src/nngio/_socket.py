@@ -7,21 +7,35 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nngio._channel import Channel, Receiver
 from nngio._core import library
-from nngio._core.errors import Closed, ForkedError, InvalidArgument, check
+from nngio._core.errors import Closed, ForkedError, InvalidArgument, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current, runs_here
 from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
-from nngio._dialer import Dialer
-from nngio._listener import Listener
-from nngio._options import BoolOption, DurationOption, HasOptions, IntOption, Option, SizeOption, StringOption
+from nngio._dialer import Dialer, DialerOptions
+from nngio._listener import Listener, ListenerOptions
+from nngio._options import (
+    BoolOption,
+    FDOption,
+    HasOptions,
+    IntOption,
+    NameOption,
+    Option,
+    SecondsOption,
+    SizeOption,
+    StringOption,
+    set_options,
+)
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, Unpack
 
-__all__ = ["Socket", "open_sockets", "set_options"]
+__all__ = ["Socket", "open_sockets"]
 
 MOST_PREFETCHED = 1_000_000
+
+ELSEWHERE = {"socket.dial(url, ...)": Dialer, "socket.listen(url, ...)": Listener}
+"""Where an option belongs that a socket doesn't have."""
 
 open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet."""
@@ -57,6 +71,7 @@ class Socket(Channel, HasOptions):
         **options: Any,
     ) -> None:
         opener = self._opener(raw)
+        self._is_raw = bool(raw)
         self._listeners: list[Listener] = []
         self._dialers: list[Dialer] = []
         code = ffi.new("int *")
@@ -68,7 +83,7 @@ class Socket(Channel, HasOptions):
         self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
         open_sockets.add(self)
         try:
-            set_options(self, options)
+            set_options(self, options, ELSEWHERE)
             self._prepare()
             if prefetch:
                 check(lib.nngio_prefetch(handle, prefetch))
@@ -110,21 +125,41 @@ class Socket(Channel, HasOptions):
 
     # Options that every socket has.
 
-    name = StringOption("socket-name", "A name for statistics and logs, at most 63 bytes; its number, unless set.", longest=63)
-    raw = BoolOption("raw", "Whether this is a raw socket.", readonly=True)
-    protocol = IntOption("protocol", "The protocol's number.", readonly=True)
-    protocol_name = StringOption("protocol-name", "The protocol's name, such as `req`.", readonly=True)
-    peer_protocol = IntOption("peer", "The number of the protocol that peers must have.", readonly=True)
-    peer_protocol_name = StringOption("peer-name", "The name of the protocol that peers must have.", readonly=True)
+    name = NameOption("socket-name", "A name for statistics and logs.", nng="NNG_OPT_SOCKNAME", default="its number", longest=63)
+    raw = BoolOption("raw", "Whether this is a raw socket.", nng="NNG_OPT_RAW", readonly=True)
+    protocol = IntOption("protocol", "The protocol's number.", nng="NNG_OPT_PROTO", readonly=True)
+    protocol_name = StringOption("protocol-name", "The protocol's name, such as `req`.", nng="NNG_OPT_PROTONAME", readonly=True)
+    peer_protocol = IntOption("peer", "The number of the protocol that peers must have.", nng="NNG_OPT_PEER", readonly=True)
+    peer_protocol_name = StringOption("peer-name", "The name of the protocol that peers must have.", nng="NNG_OPT_PEERNAME", readonly=True)
     recv_max_size = SizeOption(
         "recv-size-max",
-        "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. 0, the default: no limit. "
-        "For dialers and listeners made after it is set; not for inproc.",
+        "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. It is set on all dialers and "
+        "listeners, those that come later included. Not for inproc, nor for dialed websockets of an NNG without nngio's patches.",
+        nng="NNG_OPT_RECVMAXSZ",
+        default="0",
     )
-    reconnect_time_min = DurationOption("reconnect-time-min", "The longest wait before a dialer's first new attempt; 1 s.")
-    reconnect_time_max = DurationOption(
-        "reconnect-time-max", "What that wait may grow to, doubling at each attempt; 0, the default: it does not grow."
+    reconnect_time_min = SecondsOption(
+        "reconnect-time-min",
+        "The longest wait before a dialer's first new attempt: each wait is a random part of it. It is set on all dialers, those "
+        "that come later included.",
+        nng="NNG_OPT_RECONNMINT",
+        default="1",
     )
+    reconnect_time_max = SecondsOption(
+        "reconnect-time-max",
+        "What that wait may grow to, doubling at each attempt; 0: it does not grow. It is set on all dialers, those that come later "
+        "included.",
+        nng="NNG_OPT_RECONNMAXT",
+        default="0",
+    )
+
+    def _admit(self, option: Option[Any], setting: bool) -> None:  # noqa: ARG002
+        if option.raw is not None and option.raw != self._is_raw:
+            if option.raw:
+                raise NotSupported(f"{option.attribute} is of raw sockets only: it has no effect on any other {type(self).__name__}")
+            raise NotSupported(f"a raw {type(self).__name__} has no {option.attribute}")
+        if self._prefetch and isinstance(option, FDOption) and option.option == b"recv-fd":
+            raise NotSupported("recv_fd tells nothing of a socket with prefetch: its messages are taken from NNG as they come")
 
     @property
     def id(self) -> int:
@@ -153,36 +188,34 @@ class Socket(Channel, HasOptions):
         if self.closed:
             raise Closed("this socket is closed")
 
-    def listen(self, url: str, **options: Any) -> Listener:
+    def listen(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
 
         `options` are the listener's. Raises `AddressInUse`, `AddressInvalid`, `InvalidArgument` for a malformed URL.
         NNG: `nng_listen`.
         """
-        listener = self._listen(url, options)
+        listener = self._listen(url, {**options})
         self._listeners.append(listener)
         return listener
 
     def _listen(self, url: str, options: dict[str, Any]) -> Listener:
-        listener = Listener(self, url)
+        listener = Listener(self, url, **options)
         try:
-            set_options(listener, options)
             listener.start()
         except BaseException:
             listener.close()
             raise
         return listener
 
-    def dial(self, url: str, *, block: bool = True, timeout: float | None = None, **options: Any) -> Dialer:
+    def dial(self, url: str, *, block: bool = True, timeout: float | None = None, **options: "Unpack[DialerOptions]") -> Dialer:
         """Connect to a peer that listens at a URL, and return the dialer, which reconnects by itself from then on.
 
         `block` waits for the first connection, at most `timeout` seconds, and raises `ConnectionRefused`, `TimedOut`, ...
         Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `options`
         are the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
         """
-        dialer = Dialer(self, url)
+        dialer = Dialer(self, url, **options)
         try:
-            set_options(dialer, options)
             dialer.start(block=block, timeout=timeout)
         except BaseException:
             dialer.close()
@@ -203,24 +236,23 @@ class Socket(Channel, HasOptions):
     def _closing(self) -> None:
         open_sockets.discard(self)
 
-    async def alisten(self, url: str, **options: Any) -> Listener:
+    async def alisten(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.
         """
-        listener = await made_in_thread(lambda: self._listen(url, options))
+        listener = await made_in_thread(lambda: self._listen(url, {**options}))
         self._listeners.append(listener)
         return listener
 
-    async def adial(self, url: str, *, timeout: float | None = None, block: bool = True, **options: Any) -> Dialer:
+    async def adial(self, url: str, *, timeout: float | None = None, block: bool = True, **options: "Unpack[DialerOptions]") -> Dialer:
         """Connect to a peer that listens at a URL. The awaitable `dial`, on asyncio and trio.
 
         Cancellation and the timeout close the dialer.
         """
         # Only a URL with a source address needs the name server before the dialer is started.
-        dialer = await made_in_thread(lambda: Dialer(self, url)) if ";" in url else Dialer(self, url)
+        dialer = await made_in_thread(lambda: Dialer(self, url, **options)) if ";" in url else Dialer(self, url, **options)
         try:
-            set_options(dialer, options)
             await dialer.astart(block=block, timeout=timeout)
         except BaseException as error:
             await dialer._give_up(error)
@@ -273,10 +305,3 @@ async def made_in_thread(make: Callable[[], E]) -> E:
             await endpoint._give_up(error)
         raise
     return made[0]
-
-
-def set_options(target: HasOptions, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if not isinstance(getattr(type(target), name, None), Option):
-            raise TypeError(f"{type(target).__name__} has no option {name!r}")
-        setattr(target, name, value)

@@ -6,13 +6,19 @@ from nngio._core.errors import NNGError, NotSupported
 from nngio._core.library import ffi
 from nngio._core.library import lib as _lib
 
-__all__ = ["lib", "nng_version"]
+__all__ = ["lib", "nng_version", "patched"]
 
 
 def nng_version() -> str:
     """The release of NNG that is in use, such as "1.5.2"."""
     text: bytes = ffi.string(_lib.nngio_build_nng_version) or ffi.string(_lib.nng_version())
     return text.decode()
+
+
+def patched(what: str) -> bool:
+    """Whether this build's NNG has the patch of ours with that name (`nng_src/patches`)."""
+    text: bytes = ffi.string(_lib.nngio_build_nng_patches)
+    return what in text.decode().split()
 
 
 class _Lib:
