@@ -46,7 +46,7 @@ class Endpoint(HasOptions):
         self._url = url
         self._started = False
         try:
-            set_options(self, options)
+            set_options(self, options, socket._makes | {type(socket).__name__: type(socket)})
         except BaseException:
             self.close()
             raise
@@ -87,6 +87,8 @@ class Endpoint(HasOptions):
             raise NotSupported(
                 f"NNG {nng_version()} as it is here does not heed {option.attribute} on {scheme}; the one that nngio builds does"
             )
+        if option.late and not self._started:
+            raise BadState(f"{option.attribute} is known once the {type(self).__name__.lower()} is started")
         if setting and option.early and self._started:
             raise BadState(f"{option.attribute} has to be set before the {type(self).__name__.lower()} is started")
 

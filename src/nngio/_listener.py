@@ -51,7 +51,12 @@ class Listener(Endpoint):
         transports=(*FILES, *IP, "socket"),
     )
     port = IntOption(
-        "tcp-bound-port", "The port that it is bound to, once it is started.", nng="NNG_OPT_TCP_BOUND_PORT", readonly=True, transports=IP
+        "tcp-bound-port",
+        "The port that it is bound to, once it is started.",
+        nng="NNG_OPT_TCP_BOUND_PORT",
+        readonly=True,
+        transports=IP,
+        late=True,
     )
     local_address = AddressOption(
         "local-address",

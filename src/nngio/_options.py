@@ -58,6 +58,7 @@ class Option(Generic[T]):
         transports: those whose dialers and listeners have it; none: all.
         settable: those where it can be set; none: all of `transports`.
         raw: True if only raw sockets have it, False if raw sockets don't; None: all.
+        late: whether it can be read only once the dialer or listener is started.
         early: whether it has to be set before the dialer or listener is started.
         patch: without this patch of ours, websockets don't have it: NNG ignores it there, or worse.
     """
@@ -77,6 +78,7 @@ class Option(Generic[T]):
         settable: tuple[str, ...] = (),
         raw: bool | None = None,
         early: bool = False,
+        late: bool = False,
         patch: str = "",
     ) -> None:
         self.option = name.encode()
@@ -87,6 +89,7 @@ class Option(Generic[T]):
         self.settable = settable or transports
         self.raw = raw
         self.early = early
+        self.late = late
         self.patch = patch
         self.__doc__ = " ".join([doc, *self._details()])
 
@@ -136,7 +139,10 @@ class Option(Generic[T]):
     def _check_present(self) -> None:
         # NNG keeps what it doesn't know, and says nothing.
         if self.nng and not hasattr(lib, self.nng):
-            getattr(nng.lib, self.nng)  # says which NNG has it
+            try:
+                getattr(nng.lib, self.nng)
+            except NotSupported as error:
+                raise NotSupported(f"{self.attribute}: {error}") from None
 
     def read(self, instance: HasOptions) -> T:
         raise NotImplementedError  # each type of option has its own
@@ -381,7 +387,7 @@ def options_of(cls: type) -> dict[str, Option[Any]]:
 
 
 def set_options(target: HasOptions, options: Mapping[str, Any], elsewhere: Mapping[str, type] | None = None) -> None:
-    """Set options by their names. `elsewhere` has classes that an unknown one may belong to, by how they come by it."""
+    """Set options by their names. `elsewhere` has the classes that another one may belong to, by who makes them."""
     for name, value in options.items():
         if not isinstance(getattr(type(target), name, None), Option):
             raise TypeError(_unknown(type(target), name, elsewhere or {}))
@@ -392,9 +398,9 @@ def _unknown(cls: type, name: str, elsewhere: Mapping[str, type]) -> str:
     import difflib
 
     text = f"{cls.__name__} has no option {name!r}"
-    for place, other in elsewhere.items():
-        if isinstance(getattr(other, name, None), Option):
-            return f"{text}; it is one of a {other.__name__}: {place}"
+    places = [place for place, other in elsewhere.items() if isinstance(getattr(other, name, None), Option)]
+    if places:
+        return f"{text}: it is for {either(f'{place}(..., {name}=...)' for place in places)}"
     settable = [known for known, option in options_of(cls).items() if not option.readonly]
     if close := difflib.get_close_matches(name, settable, 1):
         return f"{text}; did you mean {close[0]!r}?"

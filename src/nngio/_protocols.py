@@ -287,7 +287,11 @@ class Bus0(_BothMany, _BothFD, Socket):
 
     _open, _open_raw = "nng_bus0_open", "nng_bus0_open_raw"
     _flags = _raw_flags = INLINE_SEND | TRY_RECV
-    send_buffer = _send_buffer("How many messages may wait for each peer.", default="16 (NNG 1.5: 0)", least=1)
+    send_buffer = _send_buffer(
+        "How many messages may wait for each peer. With NNG 1.5 that is 16, and this is how many may wait to be shared out.",
+        default="16 (NNG 1.5: 0)",
+        least=1,
+    )
     recv_buffer = _recv_buffer(default="16 (NNG 1.5: 1)", least=1)
 
 
@@ -337,7 +341,7 @@ class Pull0(_ReceivesMany, _RecvFD, Socket):
     _flags = TRY_RECV
 
 
-class Req0(_Requests, _Hops, _RawBuffer, _BothFD, Socket):
+class Req0(_Requests, _RawBuffer, _BothFD, Socket):
     """Sends a request, then receives its reply. NNG: `nng_req0_open`."""
 
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
@@ -370,7 +374,7 @@ class Rep0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
         return RepContext(self)
 
 
-class Surveyor0(_Surveys, _Hops, _RawBuffer, _BothFD, Socket):
+class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
     """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
 
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"

@@ -34,9 +34,6 @@ __all__ = ["Socket", "open_sockets"]
 
 MOST_PREFETCHED = 1_000_000
 
-ELSEWHERE = {"socket.dial(url, ...)": Dialer, "socket.listen(url, ...)": Listener}
-"""Where an option belongs that a socket doesn't have."""
-
 open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet."""
 
@@ -59,6 +56,8 @@ class Socket(Channel, HasOptions):
     _flags: int = 0
     _raw_flags: ClassVar[int] = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV
     _handle: Any = None
+    _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
+    """What may have an option that a socket doesn't have, by the method that makes it."""
 
     def __init__(
         self,
@@ -83,7 +82,7 @@ class Socket(Channel, HasOptions):
         self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
         open_sockets.add(self)
         try:
-            set_options(self, options, ELSEWHERE)
+            set_options(self, options, self._makes)
             self._prepare()
             if prefetch:
                 check(lib.nngio_prefetch(handle, prefetch))
