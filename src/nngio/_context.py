@@ -7,7 +7,7 @@ from nngio._core import library
 from nngio._core.errors import ForkedError, check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
-from nngio._options import HasOptions
+from nngio._options import HasOptions, set_options
 
 if TYPE_CHECKING:
     from typing import Self
@@ -30,7 +30,7 @@ class Context(Channel, HasOptions):
     _option_kind = "ctx"
     _handle: Any = None
 
-    def __init__(self, socket: "Socket") -> None:
+    def __init__(self, socket: "Socket", options: dict[str, Any] | None = None) -> None:
         self.socket = socket
         socket._check_open()
         code = ffi.new("int *")
@@ -38,6 +38,12 @@ class Context(Channel, HasOptions):
         check(code[0])
         self._handle = own_handle(self, handle)
         self._c = ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0]
+        if options:
+            try:
+                set_options(self, options, {type(socket).__name__: type(socket)} | socket._makes)
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def id(self) -> int:

@@ -11,7 +11,7 @@ blocking, where a failed attempt changes nothing:
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nngio._channel import Receiver, Sender
 from nngio._channel_many import ManyReceiver, ManySender
@@ -25,7 +25,28 @@ from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, Int
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from typing_extensions import Buffer
+
+    from nngio._arguments import (
+        Bus0Arguments,
+        Pair0Arguments,
+        Pair1Arguments,
+        Pub0Arguments,
+        Pull0Arguments,
+        Push0Arguments,
+        Rep0Arguments,
+        RepContextOptions,
+        Req0Arguments,
+        ReqContextOptions,
+        Respondent0Arguments,
+        RespondentContextOptions,
+        Sub0Arguments,
+        SubContextOptions,
+        Surveyor0Arguments,
+        SurveyorContextOptions,
+    )
 
 __all__ = [
     "Bus0",
@@ -251,6 +272,10 @@ class Pair0(_BothMany, _BothFD, Socket):
     send_buffer = _send_buffer()
     recv_buffer = _recv_buffer()
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Pair0Arguments]) -> None: ...
+
 
 class Pair1(_BothMany, _Hops, _BothFD, Socket):
     """One peer, both ways, through devices if need be. NNG: `nng_pair1_open`.
@@ -265,7 +290,7 @@ class Pair1(_BothMany, _Hops, _BothFD, Socket):
     recv_buffer = _recv_buffer(default="0 (with poly: 1)")
     _poly = False
 
-    def __init__(self, *, poly: bool = False, **arguments: Any) -> None:
+    def __init__(self, *, poly: bool = False, **arguments: "Unpack[Pair1Arguments]") -> None:
         if poly and arguments.get("raw"):
             raise TypeError("poly and raw exclude each other: NNG has no raw mode with many peers")
         self._poly = poly
@@ -294,6 +319,10 @@ class Bus0(_BothMany, _BothFD, Socket):
     )
     recv_buffer = _recv_buffer(default="16 (NNG 1.5: 1)", least=1)
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Bus0Arguments]) -> None: ...
+
 
 class Pub0(_SendsMany, _SendFD, Socket):
     """Sends to all subscribers. A send never waits: a peer that is too slow loses its oldest messages. NNG:
@@ -302,6 +331,10 @@ class Pub0(_SendsMany, _SendFD, Socket):
     _open, _open_raw = "nng_pub0_open", "nng_pub0_open_raw"
     _flags = TRY_SEND | KEEP_SEND
     send_buffer = _send_buffer("How many messages may wait for each peer.", default="16", least=1)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Pub0Arguments]) -> None: ...
 
 
 class Sub0(_Subscribes, _RecvFD, Socket):
@@ -313,7 +346,7 @@ class Sub0(_Subscribes, _RecvFD, Socket):
     _open, _open_raw = "nng_sub0_open", "nng_sub0_open_raw"
     _flags = TRY_RECV
 
-    def __init__(self, *, subscribe: "Buffer | str | list[bytes] | list[str] | None" = None, **arguments: Any) -> None:
+    def __init__(self, *, subscribe: "Buffer | str | list[bytes] | list[str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
         self._first_topics = [] if subscribe is None else subscribe if isinstance(subscribe, list) else [subscribe]
         super().__init__(**arguments)
 
@@ -321,9 +354,9 @@ class Sub0(_Subscribes, _RecvFD, Socket):
         for topic in self._first_topics:
             self.subscribe(topic)
 
-    def context(self) -> SubContext:
-        """A context, with subscriptions of its own. NNG: `nng_ctx_open`."""
-        return SubContext(self)
+    def context(self, **options: "Unpack[SubContextOptions]") -> SubContext:
+        """A context, with subscriptions of its own; `options` are its own. NNG: `nng_ctx_open`."""
+        return SubContext(self, {**options})
 
 
 class Push0(_SendsMany, _SendFD, Socket):
@@ -333,12 +366,20 @@ class Push0(_SendsMany, _SendFD, Socket):
     _flags = TRY_SEND
     send_buffer = _send_buffer()
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Push0Arguments]) -> None: ...
+
 
 class Pull0(_ReceivesMany, _RecvFD, Socket):
     """Receives from all its peers, in turn. NNG: `nng_pull0_open`."""
 
     _open, _open_raw = "nng_pull0_open", "nng_pull0_open_raw"
     _flags = TRY_RECV
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Pull0Arguments]) -> None: ...
 
 
 class Req0(_Requests, _RawBuffer, _BothFD, Socket):
@@ -357,9 +398,13 @@ class Req0(_Requests, _RawBuffer, _BothFD, Socket):
         raw=False,
     )
 
-    def context(self) -> ReqContext:
-        """A context, for a request beside others. NNG: `nng_ctx_open`."""
-        return ReqContext(self)
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Req0Arguments]) -> None: ...
+
+    def context(self, **options: "Unpack[ReqContextOptions]") -> ReqContext:
+        """A context, for a request beside others; `options` are its own. NNG: `nng_ctx_open`."""
+        return ReqContext(self, {**options})
 
 
 class Rep0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
@@ -369,9 +414,13 @@ class Rep0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 
-    def context(self) -> RepContext:
-        """A context, for a request beside others. NNG: `nng_ctx_open`."""
-        return RepContext(self)
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Rep0Arguments]) -> None: ...
+
+    def context(self, **options: "Unpack[RepContextOptions]") -> RepContext:
+        """A context, for a request beside others; `options` are its own. NNG: `nng_ctx_open`."""
+        return RepContext(self, {**options})
 
 
 class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
@@ -381,9 +430,13 @@ class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
     _flags = TRY_SEND | SEND_RESTARTS | SURVEYS
     _raw_flags = INLINE_SEND | TRY_RECV
 
-    def context(self) -> SurveyorContext:
-        """A context, for a survey beside others. NNG: `nng_ctx_open`."""
-        return SurveyorContext(self)
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Surveyor0Arguments]) -> None: ...
+
+    def context(self, **options: "Unpack[SurveyorContextOptions]") -> SurveyorContext:
+        """A context, for a survey beside others; `options` are its own. NNG: `nng_ctx_open`."""
+        return SurveyorContext(self, {**options})
 
 
 class Respondent0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
@@ -393,6 +446,10 @@ class Respondent0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 
-    def context(self) -> RespondentContext:
-        """A context, for a survey beside others. NNG: `nng_ctx_open`."""
-        return RespondentContext(self)
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[Respondent0Arguments]) -> None: ...
+
+    def context(self, **options: "Unpack[RespondentContextOptions]") -> RespondentContext:
+        """A context, for a survey beside others; `options` are its own. NNG: `nng_ctx_open`."""
+        return RespondentContext(self, {**options})
