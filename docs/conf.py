@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import nngio
-from nngio._options import AddressOption, BoolOption, DurationOption, IntOption, Option, SizeOption, StringOption
+from nngio._options import Option
 
 project = "nngio"
 author = "nngio contributors"
@@ -31,20 +31,10 @@ add_module_names = False
 python_use_unqualified_type_names = True
 
 
-KINDS: dict[type[Option[Any]], str] = {
-    AddressOption: "an address",
-    BoolOption: "True or False",
-    DurationOption: "seconds, or None",
-    IntOption: "a number",
-    SizeOption: "bytes",
-    StringOption: "text",
-}
-
-
 def describe_option(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Give an option's text its type, and say whether it can be set."""
     if isinstance(obj, Option):
-        lines[:] = [f"*{KINDS[type(obj)]}{', can only be read' if obj.readonly else ''}*: {' '.join(lines)}"]
+        lines[:] = [f"*{obj.kind}{', can only be read' if obj.readonly else ''}*: {' '.join(lines)}"]
 
 
 def short_signature(

@@ -7,6 +7,7 @@ test that sees the option at work.
 import base64
 import contextlib
 import hashlib
+import importlib.util
 import os
 import select
 import socket
@@ -283,6 +284,16 @@ def test_options_are_what_dir_shows_and_documents() -> None:
     assert not hasattr(nngio.Req0, "max_ttl")
     assert not hasattr(nngio.Pub0, "recv_fd")
     assert not hasattr(nngio.Listener, "reconnect_time_min")
+
+
+def test_the_page_about_options_has_them_all() -> None:
+    """Its tables are what `python tools/options.py` writes."""
+    spec = importlib.util.spec_from_file_location("options_tool", Path(__file__).parent.parent / "tools" / "options.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tools/options.py"
 
 
 CONSTRUCTOR = {"listen", "dial", "raw", "block", "prefetch"}

@@ -93,7 +93,7 @@ def _check(name: str, value: str) -> None:
 class HeadersOption(Option[Headers]):
     """Headers, which can be set as a whole to any mapping."""
 
-    kind = "`Headers`"
+    kind = "Headers"
 
     @property
     def allowed(self) -> str:

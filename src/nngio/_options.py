@@ -358,7 +358,7 @@ class AddressOption(Option[Address]):
 
     @property
     def allowed(self) -> str:
-        return "A `TCPAddress` without a port, or its text"
+        return "A `TCPAddress` without a port, or an IP address as text"
 
     def read(self, instance: HasOptions) -> Address:
         return from_sockaddr(instance._get("nng_sockaddr *", "addr", self.option)[0])
