@@ -518,6 +518,9 @@ def test_a_name_takes_the_place_of_the_one_before() -> None:
         if patched("socket-name"):
             pair.name = "short"
             assert pair.name == "short"
+            for long in (64, 5000):  # which NNG's own would write beyond its field
+                assert lib.nng_socket_set_string(pair._c, b"socket-name", b"x" * long) == lib.NNG_EINVAL
+            assert pair.name == "short"
         else:
             with pytest.raises(nngio.NotSupported, match="a long name"):
                 pair.name = "short"
