@@ -1,6 +1,7 @@
 """nngio: NNG (nanomsg-next-generation) for Python."""
 
 from nngio._address import AbstractAddress, Address, InprocAddress, IPCAddress, TCPAddress
+from nngio._admission import Admission, AdmissionCounters
 from nngio._aio import Aio
 from nngio._channel import Receiver, Sender
 from nngio._context import Context
@@ -42,11 +43,12 @@ from nngio._core.errors import (
     WriteOnly,
 )
 from nngio._dialer import Dialer
+from nngio._events import PipeEvent, PipeEvents, PipeHandler
 from nngio._headers import Headers
 from nngio._init import init
 from nngio._listener import Listener, socket_pair
 from nngio._message import Message
-from nngio._pipe import Pipe
+from nngio._pipe import Pipe, PipeInfo
 from nngio._protocols import (
     Bus0,
     Pair0,
@@ -75,6 +77,8 @@ __all__ = [
     "Address",
     "AddressInUse",
     "AddressInvalid",
+    "Admission",
+    "AdmissionCounters",
     "Aio",
     "AlreadyExists",
     "Ambiguous",
@@ -113,6 +117,10 @@ __all__ = [
     "PeerAuthError",
     "PermissionDenied",
     "Pipe",
+    "PipeEvent",
+    "PipeEvents",
+    "PipeHandler",
+    "PipeInfo",
     "ProtocolError",
     "Pub0",
     "Pull0",

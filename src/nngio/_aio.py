@@ -11,7 +11,6 @@ refused changes nothing, and an operation isn't aborted while it becomes the nex
 it, never the other way round; `wait` and the callback thread don't take it.
 """
 
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +25,6 @@ from nngio._core.owner import own_operation
 from nngio._message import Message
 
 __all__ = ["Aio"]
-
-_tags = itertools.count(1)
 
 
 class Aio:
@@ -55,7 +52,7 @@ class Aio:
         self._message: Message | None = None
         self._ms = DEFAULT_MS
         self._running = False
-        self._tag = next(_tags)
+        self._tag = next(callbacks.tags)
         self._op = own_operation(self, SLICE_MS)
         if callback is not None:
             callbacks.attach(self._op, self._tag)

@@ -1,6 +1,9 @@
 """What the classes of the protocols and their contexts take as keyword arguments, for type checkers: each its own options."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from nngio._admission import Admission
 
 __all__ = [
     "Bus0Arguments", "Pair0Arguments", "Pair1Arguments", "Pub0Arguments", "Pull0Arguments", "Push0Arguments", "Rep0Arguments",
@@ -17,6 +20,7 @@ class _Arguments(TypedDict, total=False):
     raw: bool
     block: bool
     prefetch: int
+    admission: "Admission | None"
     name: str
     reconnect_time_max: float
     reconnect_time_min: float

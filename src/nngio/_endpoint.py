@@ -45,6 +45,7 @@ class Endpoint(HasOptions):
         self._c = out[0]
         self._url = url
         self._started = False
+        socket._endpoints[self._option_kind, self.id] = self
         try:
             set_options(self, options, socket._makes | {type(socket).__name__: type(socket)})
         except BaseException:

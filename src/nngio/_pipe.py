@@ -1,19 +1,145 @@
 """Pipes: the connections of a socket."""
 
-from nngio._address import Address
-from nngio._core import library
-from nngio._core.errors import ForkedError, NNGError
-from nngio._core.library import ffi, lib
-from nngio._options import AddressOption, HasOptions
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["Pipe"]
+from nngio._address import Address, from_sockaddr
+from nngio._core import library, nng
+from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported
+from nngio._core.library import NULL, ffi, lib
+from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption
+
+if TYPE_CHECKING:
+    import weakref
+
+    from nngio._dialer import Dialer
+    from nngio._endpoint import Endpoint
+    from nngio._listener import Listener
+    from nngio._socket import Socket
+
+__all__ = ["Pipe", "PipeInfo", "info_of"]
+
+_IPC, _TLS, _WS = "ipc, unix and abstract", "tls+tcp and wss", "ws and wss"
+_TRANSPORTS = {
+    b"ipc:peer-uid": _IPC,
+    b"ipc:peer-gid": _IPC,
+    b"ipc:peer-pid": _IPC,
+    b"tls-verified": _TLS,
+    b"tls-peer-cn": _TLS,
+    b"tls-peer-alt-names": _TLS,
+    b"ws:request-uri": _WS,
+    b"ws:request-headers": _WS,
+    b"ws:response-headers": _WS,
+}
+"""Which transports have an option that not all of them have."""
+
+
+class PipeInfo(NamedTuple):
+    """What a pipe was when it was made: values, which outlive it.
+
+    Where the transport tells nothing of something, that is None.
+    """
+
+    id: int
+    """NNG's number of it, positive."""
+    local_address: Address
+    """This side's address."""
+    remote_address: Address
+    """The peer's address."""
+    url: str | None
+    """The URL of the dialer or listener that made it."""
+    dialer: "Dialer | None"
+    """The dialer that made it. None if a listener did, or if nobody refers to the dialer any more."""
+    listener: "Listener | None"
+    """The listener that made it. None if a dialer did, or if nobody refers to the listener any more."""
+    peer_uid: int | None
+    """The user who runs the peer; of ipc."""
+    peer_gid: int | None
+    """The group that the peer runs in; of ipc."""
+    peer_pid: int | None
+    """The peer's process; of ipc."""
+    tls_verified: bool | None
+    """Whether the peer's certificate was verified; of tls+tcp and wss."""
+    tls_peer_cn: str | None
+    """The common name in the peer's certificate, as `Pipe.tls_peer_cn`; None also before NNG 1.6."""
+    tls_peer_alt_names: tuple[str, ...] | None
+    """The alternative names in the peer's certificate; None also before NNG 1.6."""
+
+
+def info_of(peer: Any, endpoints: "weakref.WeakValueDictionary[tuple[str, int], Endpoint] | None") -> PipeInfo:
+    """The values in an `nngio_peer`."""
+    dialer: Any = endpoints.get(("dialer", peer.dialer)) if endpoints is not None else None
+    listener: Any = endpoints.get(("listener", peer.listener)) if endpoints is not None else None
+    url = _text(peer.url)
+    if listener is not None and ":0" in str(url):
+        url = listener.url  # NNG doesn't know the port that a websocket's listener got
+    return PipeInfo(
+        peer.id,
+        from_sockaddr(peer.local),
+        from_sockaddr(peer.remote),
+        url,
+        dialer,
+        listener,
+        peer.uid if peer.has_uid else None,
+        peer.gid if peer.has_gid else None,
+        peer.pid if peer.has_pid else None,
+        peer.verified if peer.tls else None,
+        _text(peer.subject),
+        None if peer.names == NULL else _texts(peer.names),
+    )
+
+
+def _text(chars: Any) -> str | None:
+    return None if chars == NULL else ffi.string(chars).decode("utf-8", "surrogateescape")
+
+
+def _texts(array: Any) -> tuple[str, ...]:
+    texts: list[str] = []
+    while array[len(texts)] != NULL:
+        texts.append(ffi.string(array[len(texts)]).decode("utf-8", "surrogateescape"))
+    return tuple(texts)
+
+
+class _NumberOption(Option[int]):
+    def read(self, instance: HasOptions) -> int:
+        number: int = instance._get("uint64_t *", "uint64", self.option)[0]
+        return number
+
+
+class _CommonNameOption(Option[str | None]):
+    def read(self, instance: HasOptions) -> str | None:
+        nng.lib.NNG_OPT_TLS_PEER_CN  # noqa: B018  # says which release has it
+        text = instance._get("char **", "string", self.option)[0]
+        try:
+            return _text(text)
+        finally:
+            lib.nng_strfree(text)
+
+
+class _AlternativeNamesOption(Option[tuple[str, ...]]):
+    def read(self, instance: HasOptions) -> tuple[str, ...]:
+        nng.lib.NNG_OPT_TLS_PEER_ALT_NAMES  # noqa: B018  # says which release has it
+        assert isinstance(instance, Pipe)
+        instance._get("bool *", "bool", b"tls-verified")  # says whether there is a certificate; NNG's list is the caller's to free
+        return instance.info.tls_peer_alt_names or ()
+
+
+class _HeadersOption(Option[tuple[tuple[str, str], ...]]):
+    def read(self, instance: HasOptions) -> tuple[tuple[str, str], ...]:
+        text = instance._get("char **", "string", self.option)[0]
+        try:
+            lines = (_text(text) or "").split("\r\n")
+        finally:
+            lib.nng_strfree(text)
+        split = (line.partition(":") for line in lines if line)
+        return tuple((name.strip(), value.strip()) for name, _, value in split)
 
 
 class Pipe(HasOptions):
     """One connection between a socket and a peer, for as long as it lasts.
 
     A pipe is a number of NNG's; two `Pipe` objects with the same number are equal. Reading a property of one that has gone
-    raises `NoEntry` or `Closed`. NNG: `nng_pipe`.
+    raises `NoEntry` or `Closed`, and one that its transport doesn't have `NotSupported`; `info` has all that there is, as values
+    that stay. Thread-safe. NNG: `nng_pipe`.
     """
 
     __slots__ = ("_c", "id")
@@ -23,7 +149,7 @@ class Pipe(HasOptions):
     """NNG's number of it, positive."""
 
     def __init__(self) -> None:
-        raise TypeError("pipes are made by NNG: Message.pipe tells the one that a message came by")
+        raise TypeError("pipes are made by NNG: Socket.pipes has those that are connected, Message.pipe the one that a message came by")
 
     @classmethod
     def _from_id(cls, number: int) -> "Pipe":
@@ -32,8 +158,77 @@ class Pipe(HasOptions):
         pipe._c = ffi.new("nng_pipe *", {"id": number})[0]
         return pipe
 
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        try:
+            super()._call(verb, suffix, name, value)
+        except NotSupported:
+            if name not in _TRANSPORTS:
+                raise
+            attribute = name.decode().removeprefix("ipc:").replace(":", "_").replace("-", "_")
+            raise NotSupported(f"this pipe has no {attribute}: its transport tells nothing of it, only {_TRANSPORTS[name]} do") from None
+
     local_address = AddressOption("local-address", "This side's address.", readonly=True)
     remote_address = AddressOption("remote-address", "The peer's address.", readonly=True)
+    peer_uid = _NumberOption("ipc:peer-uid", "The user who runs the peer; of ipc.", readonly=True)
+    peer_gid = _NumberOption("ipc:peer-gid", "The group that the peer runs in; of ipc.", readonly=True)
+    peer_pid = _NumberOption("ipc:peer-pid", "The peer's process; of ipc.", readonly=True)
+    tls_verified = BoolOption("tls-verified", "Whether the peer's certificate was verified; of tls+tcp and wss.", readonly=True)
+    tls_peer_cn = _CommonNameOption(
+        "tls-peer-cn",
+        "The common name in the peer's certificate: what follows `CN=` in its subject, to the end. None if there is none. "
+        "Of tls+tcp and wss, from NNG 1.6 on.",
+        readonly=True,
+    )
+    tls_peer_alt_names = _AlternativeNamesOption(
+        "tls-peer-alt-names", "The alternative names in the peer's certificate. Of tls+tcp and wss, from NNG 1.6 on.", readonly=True
+    )
+    ws_request_uri = StringOption("ws:request-uri", "The URI that the peer who dialed asked for; of ws and wss.", readonly=True)
+    ws_request_headers = _HeadersOption(
+        "ws:request-headers", "The headers of the request that made it, names and values; of ws and wss.", readonly=True
+    )
+    ws_response_headers = _HeadersOption(
+        "ws:response-headers", "The headers of the response that made it, names and values; of ws and wss.", readonly=True
+    )
+
+    @property
+    def url(self) -> str | None:
+        """The URL of the dialer or listener that made it. Raises `NoEntry` when it has gone."""
+        return self.info.url
+
+    @property
+    def info(self) -> PipeInfo:
+        """What there is to know of it, as values that outlive it. Raises `NoEntry` when it has gone."""
+        if library.forked:
+            raise ForkedError()
+        peer = lib.nngio_peer_of(self.id)
+        if peer == NULL:
+            raise NoEntry("this pipe has gone")
+        socket = self.socket
+        return info_of(ffi.gc(peer, lib.nngio_peer_free), None if socket is None else socket._endpoints)
+
+    @property
+    def socket(self) -> "Socket | None":
+        """The socket that has it; None when the pipe has gone. NNG: `nng_pipe_socket`."""
+        from nngio._socket import open_sockets
+
+        if library.forked:
+            raise ForkedError()
+        number = lib.nng_pipe_socket(self._c).id
+        return next((socket for socket in list(open_sockets) if socket.id == number), None)
+
+    @property
+    def dialer(self) -> "Dialer | None":
+        """The dialer that made it; None if a listener did, or the pipe has gone. NNG: `nng_pipe_dialer`."""
+        socket = self.socket
+        dialer: Any = socket and socket._endpoints.get(("dialer", lib.nng_pipe_dialer(self._c).id))
+        return dialer  # type: ignore[no-any-return]
+
+    @property
+    def listener(self) -> "Listener | None":
+        """The listener that made it; None if a dialer did, or the pipe has gone. NNG: `nng_pipe_listener`."""
+        socket = self.socket
+        listener: Any = socket and socket._endpoints.get(("listener", lib.nng_pipe_listener(self._c).id))
+        return listener  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Disconnect, without waiting. A dialer's pipe will be dialed again. Closing one that has gone does nothing.

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, NotSupported, check
@@ -13,6 +14,7 @@ from nngio._core.loops import current, runs_here
 from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
 from nngio._dialer import Dialer, DialerOptions
+from nngio._events import close_handlers
 from nngio._listener import Listener, ListenerOptions
 from nngio._options import (
     BoolOption,
@@ -26,6 +28,7 @@ from nngio._options import (
     StringOption,
     set_options,
 )
+from nngio._peers import HasPeers
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -38,13 +41,14 @@ open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet."""
 
 
-class Socket(Channel, HasOptions):
+class Socket(Channel, HasPeers, HasOptions):
     """A socket of one of NNG's protocols; the classes named after those are what you make.
 
     `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
     by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
     `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
-    messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing.
+    messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing. `admission` has
+    rules for who may connect.
 
     Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
     All methods are thread-safe, `close` included. A socket doesn't survive a fork.
@@ -67,12 +71,15 @@ class Socket(Channel, HasOptions):
         raw: bool = False,
         block: bool = True,
         prefetch: int = 0,
+        admission: Admission | None = None,
         **options: Any,
     ) -> None:
         opener = self._opener(raw)
         self._is_raw = bool(raw)
         self._listeners: list[Listener] = []
         self._dialers: list[Dialer] = []
+        self._endpoints = weakref.WeakValueDictionary()
+        self._handlers = set()
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
         self._prefetch = self._check_prefetch(prefetch, flags)
@@ -83,6 +90,8 @@ class Socket(Channel, HasOptions):
         open_sockets.add(self)
         try:
             set_options(self, options, self._makes)
+            if admission is not None:
+                self.admission = admission
             self._prepare()
             if prefetch:
                 check(lib.nngio_prefetch(handle, prefetch))
@@ -229,10 +238,12 @@ class Socket(Channel, HasOptions):
         NNG doesn't wait for them. Blocks while pipes are torn down, up to 100 ms for a websocket. NNG: `nng_close`.
         """
         if self._handle is not None:
+            close_handlers(self._handlers)
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
             open_sockets.discard(self)
 
     def _closing(self) -> None:
+        close_handlers(self._handlers)
         open_sockets.discard(self)
 
     async def alisten(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
@@ -273,6 +284,7 @@ class Socket(Channel, HasOptions):
         if library.exiting:
             return
         if runs_here():  # the garbage collector must not hold up the loop; the closing goes on in C
+            close_handlers(self._handlers)
             lib.nngio_begin_close(new_operation(-1), self._handle)
             open_sockets.discard(self)
         else:

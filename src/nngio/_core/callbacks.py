@@ -8,6 +8,7 @@ somebody else's C code, the process is ended from here.
 """
 
 import atexit
+import itertools
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 from nngio._core.errors import NoMemory, check
 from nngio._core.library import NULL, before_exit, ffi, lib, python
 
-__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending"]
+__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending", "tags"]
 
 BATCH = 64
 GRACE_SECONDS = 0.3
@@ -33,6 +34,7 @@ class Finished(Protocol):
 
 pending: dict[int, Finished] = {}
 """By tag, whoever waits for an operation on the queue; the entry keeps it alive."""
+tags = itertools.count(1)
 finished = threading.Condition()
 """Notified after each callback."""
 

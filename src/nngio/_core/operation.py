@@ -14,6 +14,7 @@ The main thread waits in slices of 50 ms: a signal ends the wait, and the slice 
 after Python has looked and before the thread sleeps.
 """
 
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from nngio._core.library import AGAIN, NULL, ffi, lib, python
 if TYPE_CHECKING:
     from nngio._core.library import Slot
 
-__all__ = ["LOOK", "PENDING", "Operation", "new_operation", "operation_in", "take_slot"]
+__all__ = ["LOOK", "PENDING", "Operation", "complete", "new_operation", "operation_in", "take_slot"]
 
 PENDING: int = lib.NNGIO_PENDING
 LOOK: int = lib.NNGIO_LOOK
@@ -74,12 +75,17 @@ def new_operation(slice_ms: int | None = None) -> Operation:
 def dial(handle: Any, dialer_id: int, timeout_ms: int) -> int:
     """Start a dialer of the socket's, wait for its first connection, and return NNG's code; when it isn't there in time, close the
     dialer."""
+    return complete(timeout_ms, lib.nngio_begin_dial, handle, dialer_id)
+
+
+def complete(timeout_ms: int, begin: Any, *arguments: Any) -> int:
+    """Begin an operation that has no timeout of its own, `begin(op, *arguments)`, and wait for its outcome; abort it when time is up."""
     import time
 
     deadline = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
-    op = new_operation(SLICE_MS)
+    op = new_operation(SLICE_MS if timeout_ms < 0 else _slice(timeout_ms))
     try:
-        code = lib.nngio_begin_dial(op, handle, dialer_id)
+        code = begin(op, *arguments)
         while code in (PENDING, AGAIN):
             if deadline is not None and time.monotonic() >= deadline:
                 lib.nngio_op_abort(op, lib.NNG_ETIMEDOUT)
@@ -89,3 +95,8 @@ def dial(handle: Any, dialer_id: int, timeout_ms: int) -> int:
         raise
     outcome: int = code
     return outcome
+
+
+def _slice(timeout_ms: int) -> int:
+    """Equal slices, so that the last one ends when time is up."""
+    return max(1, math.ceil(timeout_ms / max(1, math.ceil(timeout_ms / SLICE_MS))))

@@ -9,7 +9,7 @@ from typing import Any
 from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import NULL, ffi, lib, python
 
-__all__ = ["own_box", "own_handle", "own_operation"]
+__all__ = ["own_admission", "own_box", "own_handle", "own_operation", "own_watch"]
 
 _BOX, _ADDRESS = ffi.typeof("nngio_box *"), ffi.typeof("uintptr_t")
 _cast, _own_box = ffi.cast, python.own_box
@@ -45,3 +45,29 @@ def own_operation(owner: Any, slice_ms: int) -> Any:
         lib.nngio_op_free(op)
         raise NoMemory() from None
     return op
+
+
+def own_watch(owner: Any, handle: Any, limit: int) -> Any:
+    """A new watch on a socket's pipes, the object's."""
+    watch = lib.nngio_watch_new(handle, limit)
+    if watch == NULL:
+        raise ForkedError() if lib.nngio_forked() else NoMemory()
+    try:
+        python.own_watch(owner, int(_cast(_ADDRESS, watch)))
+    except MemoryError:
+        lib.nngio_watch_free(watch)
+        raise NoMemory() from None
+    return watch
+
+
+def own_admission(owner: Any, count: int, allows: bool, most: int) -> Any:
+    """New rules, the object's, so many, to be filled in; whether some allow, and how many peers there may be."""
+    admission = lib.nngio_admission_new(count, allows, most)
+    if admission == NULL:
+        raise NoMemory()
+    try:
+        python.own_admission(owner, int(_cast(_ADDRESS, admission)))
+    except MemoryError:
+        lib.nngio_admission_free(admission)
+        raise NoMemory() from None
+    return admission

@@ -17,6 +17,13 @@
 #define NNGIO_RAW ...
 #define NNGIO_SURVEYS ...
 
+#define NNGIO_RULE_IPV4 ...
+#define NNGIO_RULE_IPV6 ...
+#define NNGIO_RULE_UID ...
+#define NNGIO_RULE_GID ...
+#define NNGIO_RULE_PID ...
+#define NNGIO_RULE_SUBJECT ...
+
 
 typedef struct nngio_box {
     nng_msg *msg;
@@ -34,6 +41,24 @@ typedef struct nngio_op {
 } nngio_op;
 typedef struct nngio_handle nngio_handle;
 typedef struct nngio_queue nngio_queue;
+typedef struct nngio_watch nngio_watch;
+typedef struct nngio_admission nngio_admission;
+typedef struct nngio_peer {
+    uint32_t id, dialer, listener;
+    nng_sockaddr local, remote;
+    uint64_t uid, gid, pid;
+    bool has_uid, has_gid, has_pid;
+    bool tls, verified;
+    char *subject;
+    char **names;
+    char *url;
+    ...;
+} nngio_peer;
+typedef struct nngio_event {
+    nngio_peer *peer;
+    bool connected;
+    ...;
+} nngio_event;
 
 int nngio_init(void);
 int nngio_init_set_parameter(int parameter, uint64_t value);
@@ -98,6 +123,29 @@ void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);
 bool nngio_op_receives_on(nngio_op *op, nngio_handle *h);
 uint64_t nngio_op_tag(nngio_op *op);
+
+nngio_peer *nngio_peer_of(uint32_t id);
+void nngio_peer_free(nngio_peer *p);
+unsigned nngio_pipes(nngio_handle *h, uint32_t *ids, unsigned max);
+int nngio_admission_set(nngio_handle *h, nngio_admission *a);
+int nngio_begin_peers(nngio_op *op, nngio_handle *h, unsigned peers);
+int nngio_begin_events(nngio_op *op, nngio_watch *w);
+int nngio_ring_events(nngio_op *op, nngio_watch *w);
+nngio_watch *nngio_watch_new(nngio_handle *h, unsigned limit);
+void nngio_watch_close(nngio_watch *w);
+void nngio_watch_free(nngio_watch *w);
+void nngio_watch_take(nngio_watch *w, nngio_event **event);
+void nngio_watch_return(nngio_watch *w, nngio_event **event);
+void nngio_event_free(nngio_event **event);
+bool nngio_watch_ended(nngio_watch *w);
+uint64_t nngio_watch_skipped(nngio_watch *w);
+
+nngio_admission *nngio_admission_new(int count, bool allows, int64_t most);
+void nngio_admission_set_network(nngio_admission *a, int i, bool denies, int kind, const uint8_t *address, unsigned bits);
+void nngio_admission_set_number(nngio_admission *a, int i, bool denies, int kind, uint64_t number);
+int nngio_admission_set_subject(nngio_admission *a, int i, bool denies, const char *subject);
+void nngio_admission_free(nngio_admission *a);
+void nngio_admission_counters(nngio_admission *a, uint64_t *totals, uint64_t *refused);
 
 nngio_queue *nngio_queue_new(void);
 void nngio_queue_free(nngio_queue *q);

@@ -43,6 +43,7 @@ handle_rele(nngio_handle *h)
 	}
 	handle_unpark_all(h);
 	reader_free(h);
+	pipes_free(h);
 	retired_leave(h); // this may be the callback of one of them
 	pthread_mutex_destroy(&h->lock);
 	pthread_mutex_destroy(&h->gate);
@@ -107,12 +108,17 @@ nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error)
 	if ((*error = nngio_init()) != 0 || (*error = open(&s)) != 0) {
 		return (NULL);
 	}
-	if ((h = handle_new(flags, NULL)) == NULL) {
+	if ((h = handle_new(flags, NULL)) != NULL) {
+		h->id = s.id;
+	}
+	if (h == NULL || (*error = pipes_open(h)) != 0) {
 		nng_close(s);
+		if (h != NULL) {
+			handle_rele(h);
+		}
 		*error = NNG_ENOMEM;
 		return (NULL);
 	}
-	h->id = s.id;
 	handle_hold(h); // the list's
 	pthread_mutex_lock(&open_lock);
 	h->open_next = open_first;
@@ -279,6 +285,7 @@ nngio_handle_close(nngio_handle *h)
 	dials_begin(h, 0);
 	nng_socket s = { .id = h->id };
 	nng_close(s);
+	pipes_end(h);
 	unlist_open(h); // until now the exit waits for this
 	atomic_store(&h->closed, 2);
 	handle_unpark_all(h);

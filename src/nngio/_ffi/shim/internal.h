@@ -81,6 +81,7 @@ struct nngio_handle {
 	parked         *parked_first, *parked_last;
 	nngio_op       *pending_first, *pending_last; // operations that NNG has
 	nngio_op       *dialing;                      // operations in nng_dialer_start
+	struct pipes   *pipes;                        // of a socket: see pipes.c
 	_Atomic(nngio_op *) left;                     // the receive that was interrupted: see left.c
 	nngio_op       *follower;                     // the one that waits behind it
 	reader         *reader;                       // set before the first receive, or NULL
@@ -125,6 +126,9 @@ struct nngio_op {
 	uint32_t      turn;      // of a receive, or of the one that its message was parked by
 	uint32_t      place;     // of a receive, among those of its handle: its turn when it began
 	uint32_t      dialer, listener; // that is dialed or closed
+	nngio_watch  *watch;     // whose events it waits for, or NULL: see pipes.c
+	unsigned      peers;     // that it waits for, then
+	bool          watching;  // it waits; under the lock of the socket's pipes
 	unsigned      threads;   // that a dial or close still has: see job.c; under the lock
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
 	size_t        header_len;
@@ -202,6 +206,12 @@ void left_ends(nngio_op *op, int result);
 // job.c
 void dials_begin(nngio_handle *h, uint32_t dialer);
 void dial_abort(nngio_op *op, int code);
+
+// pipes.c
+int  pipes_open(nngio_handle *h);
+void pipes_end(nngio_handle *h);
+void pipes_free(nngio_handle *h);
+void pipes_abort(nngio_op *op, int code);
 
 // patience.c
 bool patience_add(nngio_op *op);

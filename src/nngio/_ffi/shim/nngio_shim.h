@@ -62,6 +62,41 @@ enum nngio_kind {
 	NNGIO_SLEEP = 3,
 	NNGIO_DIAL  = 4,
 	NNGIO_CLOSE = 5,
+	NNGIO_WATCH = 6,
+};
+
+// A pipe, as it was when it was made.  Read from Python.
+typedef struct nngio_peer {
+	uint32_t     id, dialer, listener; // one of the latter is 0
+	nng_sockaddr local, remote;
+	uint64_t     uid, gid, pid;
+	bool         has_uid, has_gid, has_pid;
+	bool         tls, verified;
+	char        *subject; // or NULL
+	char       **names;   // alternative names of the subject, the last NULL; or NULL
+	char        *url;     // or NULL
+} nngio_peer;
+
+typedef struct nngio_watch     nngio_watch;
+typedef struct nngio_admission nngio_admission;
+
+// A pipe was connected, or is not any more.
+typedef struct nngio_event nngio_event;
+struct nngio_event {
+	nngio_peer  *peer; // held
+	bool         connected;
+	nngio_watch *watch;
+	nngio_event *next, *prev; // in the watch's list, or in the pipe's
+	nngio_event *mate;        // of the same pipe and watch, while both are with them
+};
+
+enum nngio_rule {
+	NNGIO_RULE_IPV4    = 4,
+	NNGIO_RULE_IPV6    = 6,
+	NNGIO_RULE_UID     = 1,
+	NNGIO_RULE_GID     = 2,
+	NNGIO_RULE_PID     = 3,
+	NNGIO_RULE_SUBJECT = 5,
 };
 
 // lifecycle.c
@@ -139,6 +174,31 @@ int nngio_prefetch(nngio_handle *h, int max);
 
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);
+
+// pipes.c: who is connected, and who is told
+nngio_peer  *nngio_peer_of(uint32_t id);
+void         nngio_peer_free(nngio_peer *p);
+unsigned     nngio_pipes(nngio_handle *h, uint32_t *ids, unsigned max);
+int          nngio_admission_set(nngio_handle *h, nngio_admission *a);
+int          nngio_begin_peers(nngio_op *op, nngio_handle *h, unsigned peers);
+int          nngio_begin_events(nngio_op *op, nngio_watch *w);
+int          nngio_ring_events(nngio_op *op, nngio_watch *w);
+nngio_watch *nngio_watch_new(nngio_handle *h, unsigned limit);
+void         nngio_watch_close(nngio_watch *w);
+void         nngio_watch_free(nngio_watch *w);
+void         nngio_watch_take(nngio_watch *w, nngio_event **event);
+void         nngio_watch_return(nngio_watch *w, nngio_event **event);
+void         nngio_event_free(nngio_event **event);
+bool         nngio_watch_ended(nngio_watch *w);
+uint64_t     nngio_watch_skipped(nngio_watch *w);
+
+// admission.c: who may connect
+nngio_admission *nngio_admission_new(int count, bool allows, int64_t most);
+void nngio_admission_set_network(nngio_admission *a, int i, bool denies, int kind, const uint8_t *address, unsigned bits);
+void nngio_admission_set_number(nngio_admission *a, int i, bool denies, int kind, uint64_t number);
+int  nngio_admission_set_subject(nngio_admission *a, int i, bool denies, const char *subject);
+void nngio_admission_free(nngio_admission *a);
+void nngio_admission_counters(nngio_admission *a, uint64_t totals[3], uint64_t *refused);
 
 // submit.c: operations that finish on a queue, or by nngio_wait alone
 int  nngio_op_attach(nngio_op *op, nngio_queue *queue, uint64_t tag);

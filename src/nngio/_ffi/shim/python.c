@@ -31,6 +31,12 @@ owner_dealloc(PyObject *self)
 	case OWN_HANDLE:
 		Py_BEGIN_ALLOW_THREADS nngio_handle_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
+	case OWN_WATCH:
+		Py_BEGIN_ALLOW_THREADS nngio_watch_free(o->pointer);
+		Py_END_ALLOW_THREADS break;
+	case OWN_ADMISSION:
+		nngio_admission_free(o->pointer);
+		break;
 	default:
 		Py_BEGIN_ALLOW_THREADS nngio_op_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
@@ -157,6 +163,20 @@ own_operation(PyObject *module, PyObject *arguments)
 	return (own_pointer(arguments, OWN_OPERATION));
 }
 
+static PyObject *
+own_watch(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_WATCH));
+}
+
+static PyObject *
+own_admission(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_ADMISSION));
+}
+
 // The bodies of a batch, as a list of bytes; the messages stay the operation's.
 static PyObject *
 batch_bytes(PyObject *module, PyObject *address)
@@ -271,6 +291,8 @@ static PyMethodDef functions[] = {
 	{ "own_box", own_box, METH_O, "Make a box, which the object's attribute `_owner` owns; return its address." },
 	{ "own_handle", own_handle, METH_VARARGS, "Let the object's attribute `_owner` own the handle at an address." },
 	{ "own_operation", own_operation, METH_VARARGS, "Let the object's attribute `_owner` own the operation at an address." },
+	{ "own_watch", own_watch, METH_VARARGS, "Let the object's attribute `_owner` own the watch at an address." },
+	{ "own_admission", own_admission, METH_VARARGS, "Let the object's attribute `_owner` own the rules at an address." },
 	{ "batch_bytes", batch_bytes, METH_O, "The bodies of the messages of an operation's batch." },
 	{ "send_bytes", send_bytes, METH_VARARGS,
 	    "Send items of a list, from an index on, so many at most; return a code. The operation's `count` is the number of those sent." },

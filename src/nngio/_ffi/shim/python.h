@@ -13,6 +13,8 @@ enum owned {
 	OWN_BOX,
 	OWN_HANDLE,
 	OWN_OPERATION,
+	OWN_WATCH,
+	OWN_ADMISSION,
 };
 
 // A slot: an operation that a thread waits for, from C's pool and back.  The object that a loop's operation has in
