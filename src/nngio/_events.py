@@ -11,7 +11,7 @@ other way round, so that the last events are delivered whoever has the socket.
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nngio._core import callbacks, library
 from nngio._core.duration import milliseconds
@@ -25,7 +25,10 @@ from nngio._pipe import Pipe, PipeInfo, info_of
 if TYPE_CHECKING:
     from typing import Self
 
+    from nngio._dialer import Dialer
+    from nngio._listener import Listener
     from nngio._peers import HasPeers
+    from nngio._pipe import Endpoints
 
 __all__ = ["PipeEvent", "PipeEvents", "PipeHandler", "close_handlers"]
 
@@ -35,18 +38,50 @@ COROUTINE = 0x80
 """The flag of an `async def` in its code."""
 
 
-class PipeEvent(NamedTuple):
-    """A peer was connected, or is not connected any more."""
+class PipeEvent:
+    """A peer was connected, or is not connected any more. Can be pickled, and keeps nothing open."""
+
+    __slots__ = ("_endpoints", "connected", "info")
+    __match_args__ = ("connected", "info")
 
     connected: bool
     """Which of the two."""
     info: PipeInfo
     """What the pipe was: values, which outlive it."""
 
+    def __init__(self, connected: bool, info: PipeInfo, endpoints: "Endpoints | None" = None) -> None:
+        self.connected = connected
+        self.info = info
+        self._endpoints: Endpoints = {} if endpoints is None else endpoints
+
     @property
     def pipe(self) -> Pipe:
         """The pipe itself, to be closed, for example; it may have gone by now."""
         return Pipe._from_id(self.info.id)
+
+    @property
+    def dialer(self) -> "Dialer | None":
+        """The dialer that made the pipe; None if a listener did, or if nobody has the dialer any more."""
+        dialer: Any = self._endpoints.get(("dialer", self.info.dialer_id or 0))
+        return dialer  # type: ignore[no-any-return]
+
+    @property
+    def listener(self) -> "Listener | None":
+        """The listener that made the pipe; None if a dialer did, or if nobody has the listener any more."""
+        listener: Any = self._endpoints.get(("listener", self.info.listener_id or 0))
+        return listener  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PipeEvent) and (self.connected, self.info) == (other.connected, other.info)
+
+    def __hash__(self) -> int:
+        return hash((self.connected, self.info))
+
+    def __reduce__(self) -> Any:
+        return (PipeEvent, (self.connected, self.info))
+
+    def __repr__(self) -> str:
+        return f"<nngio.PipeEvent: {'' if self.connected else 'dis'}connected, {self.info}>"
 
 
 class PipeEvents:
@@ -115,7 +150,7 @@ class PipeEvents:
         """The oldest event, if there is one; `out` has it in C until it is collected."""
         lib.nngio_watch_take(self._watch, out)
         event = out[0]
-        return None if event == NULL else PipeEvent(event.connected, info_of(event.peer, self._endpoints))
+        return None if event == NULL else PipeEvent(event.connected, info_of(event.peer, self._endpoints), self._endpoints)
 
     def _ended(self) -> bool:
         return bool(lib.nngio_watch_ended(self._watch))

@@ -9,12 +9,14 @@ from nngio._core.library import NULL, ffi, lib
 from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption
 
 if TYPE_CHECKING:
-    import weakref
+    from collections.abc import Mapping
 
     from nngio._dialer import Dialer
     from nngio._endpoint import Endpoint
     from nngio._listener import Listener
     from nngio._socket import Socket
+
+    Endpoints = Mapping[tuple[str, int], Endpoint]  # of a socket, by kind and number
 
 __all__ = ["Pipe", "PipeInfo", "info_of"]
 
@@ -36,7 +38,7 @@ _TRANSPORTS = {
 class PipeInfo(NamedTuple):
     """What a pipe was when it was made: values, which outlive it.
 
-    Where the transport tells nothing of something, that is None.
+    Where there is nothing to be told of something, that is None. They can be pickled, and keep nothing open.
     """
 
     id: int
@@ -47,10 +49,10 @@ class PipeInfo(NamedTuple):
     """The peer's address."""
     url: str | None
     """The URL of the dialer or listener that made it."""
-    dialer: "Dialer | None"
-    """The dialer that made it. None if a listener did, or if nobody refers to the dialer any more."""
-    listener: "Listener | None"
-    """The listener that made it. None if a dialer did, or if nobody refers to the listener any more."""
+    dialer_id: int | None
+    """The number of the dialer that made it."""
+    listener_id: int | None
+    """The number of the listener that made it."""
     peer_uid: int | None
     """The user who runs the peer; of ipc."""
     peer_gid: int | None
@@ -65,20 +67,19 @@ class PipeInfo(NamedTuple):
     """The alternative names in the peer's certificate; None also before NNG 1.6."""
 
 
-def info_of(peer: Any, endpoints: "weakref.WeakValueDictionary[tuple[str, int], Endpoint] | None") -> PipeInfo:
+def info_of(peer: Any, endpoints: "Endpoints") -> PipeInfo:
     """The values in an `nngio_peer`."""
-    dialer: Any = endpoints.get(("dialer", peer.dialer)) if endpoints is not None else None
-    listener: Any = endpoints.get(("listener", peer.listener)) if endpoints is not None else None
     url = _text(peer.url)
-    if listener is not None and ":0" in str(url):
-        url = listener.url  # NNG doesn't know the port that a websocket's listener got
+    if peer.listener and url is not None and ":0" in url:
+        listener = endpoints.get(("listener", peer.listener))
+        url = url if listener is None else listener.url  # NNG doesn't know the port that a websocket's listener got
     return PipeInfo(
         peer.id,
         from_sockaddr(peer.local),
         from_sockaddr(peer.remote),
         url,
-        dialer,
-        listener,
+        peer.dialer or None,
+        peer.listener or None,
         peer.uid if peer.has_uid else None,
         peer.gid if peer.has_gid else None,
         peer.pid if peer.has_pid else None,
@@ -204,7 +205,7 @@ class Pipe(HasOptions):
         if peer == NULL:
             raise NoEntry("this pipe has gone")
         socket = self.socket
-        return info_of(ffi.gc(peer, lib.nngio_peer_free), None if socket is None else socket._endpoints)
+        return info_of(ffi.gc(peer, lib.nngio_peer_free), {} if socket is None else socket._endpoints)
 
     @property
     def socket(self) -> "Socket | None":
