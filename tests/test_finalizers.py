@@ -131,3 +131,17 @@ def test_a_task_that_is_collected_with_its_loop_lets_go_of_its_receive(pair: tup
         gc.collect()
         left.send(b"%d" % number)
         assert right.recv(timeout=5) == b"%d" % number
+
+
+def test_a_socket_in_a_cycle_is_closed_with_a_warning() -> None:
+    """The collector clears weak references before it finalizes; the socket still knows that it is open."""
+
+    class Holder:
+        def __init__(self) -> None:
+            self.socket = nngio.Pair0(listen="inproc://collected")
+            self.itself = self
+
+    Holder()
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        gc.collect()
+    nngio.Pair0(listen="inproc://collected").close()  # the address is free again

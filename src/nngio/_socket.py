@@ -38,7 +38,7 @@ __all__ = ["Socket", "open_sockets"]
 MOST_PREFETCHED = 1_000_000
 
 open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
-"""Those that were not closed yet."""
+"""Those that were not closed yet, but for those that the collector is about to finalize."""
 
 
 class Socket(Channel, HasPeers, HasOptions):
@@ -62,6 +62,7 @@ class Socket(Channel, HasPeers, HasOptions):
     _handle: Any = None
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
+    _closed = False
 
     def __init__(
         self,
@@ -178,7 +179,7 @@ class Socket(Channel, HasPeers, HasOptions):
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self not in open_sockets
+        return self._closed
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -240,10 +241,14 @@ class Socket(Channel, HasPeers, HasOptions):
         if self._handle is not None:
             close_handlers(self._handlers)
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
-            open_sockets.discard(self)
+            self._ended()
 
     def _closing(self) -> None:
         close_handlers(self._handlers)
+        self._ended()
+
+    def _ended(self) -> None:
+        self._closed = True
         open_sockets.discard(self)
 
     async def alisten(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
@@ -286,7 +291,7 @@ class Socket(Channel, HasPeers, HasOptions):
         if runs_here():  # the garbage collector must not hold up the loop; the closing goes on in C
             close_handlers(self._handlers)
             lib.nngio_begin_close(new_operation(-1), self._handle)
-            open_sockets.discard(self)
+            self._ended()
         else:
             self.close()
 
