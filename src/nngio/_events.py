@@ -92,7 +92,9 @@ class PipeEvents:
     this brings. Each one gets all events.
 
     Events that are not read are kept. When there are more than `limit`, a pipe that has come and gone without being read of
-    is skipped, both its events; `skipped` says how many were. `close` it, or drop it, to stop recording. Thread-safe.
+    is skipped, both its events; `skipped` says how many were. `close` it, or drop it, to stop recording.
+
+    Thread-safe: several threads or tasks that read one share its events. NNG: `nng_pipe_notify`.
     """
 
     __slots__ = ("_endpoints", "_owner", "_socket", "_watch")

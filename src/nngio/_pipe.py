@@ -100,13 +100,17 @@ def _texts(array: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
-class _NumberOption(Option[int]):
+class NumberOption(Option[int]):
+    kind = "int"
+
     def read(self, instance: HasOptions) -> int:
         number: int = instance._get("uint64_t *", "uint64", self.option)[0]
         return number
 
 
-class _CommonNameOption(Option[str | None]):
+class CommonNameOption(Option[str | None]):
+    kind = "str or None"
+
     def read(self, instance: HasOptions) -> str | None:
         nng.lib.NNG_OPT_TLS_PEER_CN  # noqa: B018  # says which release has it
         text = instance._get("char **", "string", self.option)[0]
@@ -116,7 +120,9 @@ class _CommonNameOption(Option[str | None]):
             lib.nng_strfree(text)
 
 
-class _AlternativeNamesOption(Option[tuple[str, ...]]):
+class AlternativeNamesOption(Option[tuple[str, ...]]):
+    kind = "tuple of str"
+
     def read(self, instance: HasOptions) -> tuple[str, ...]:
         nng.lib.NNG_OPT_TLS_PEER_ALT_NAMES  # noqa: B018  # says which release has it
         assert isinstance(instance, Pipe)
@@ -124,7 +130,9 @@ class _AlternativeNamesOption(Option[tuple[str, ...]]):
         return instance.info.tls_peer_alt_names or ()
 
 
-class _HeadersOption(Option[tuple[tuple[str, str], ...]]):
+class HeadersOption(Option[tuple[tuple[str, str], ...]]):
+    kind = "tuple of pairs of str"
+
     def read(self, instance: HasOptions) -> tuple[tuple[str, str], ...]:
         text = instance._get("char **", "string", self.option)[0]
         try:
@@ -170,24 +178,24 @@ class Pipe(HasOptions):
 
     local_address = AddressOption("local-address", "This side's address.", readonly=True)
     remote_address = AddressOption("remote-address", "The peer's address.", readonly=True)
-    peer_uid = _NumberOption("ipc:peer-uid", "The user who runs the peer; of ipc.", readonly=True)
-    peer_gid = _NumberOption("ipc:peer-gid", "The group that the peer runs in; of ipc.", readonly=True)
-    peer_pid = _NumberOption("ipc:peer-pid", "The peer's process; of ipc.", readonly=True)
+    peer_uid = NumberOption("ipc:peer-uid", "The user who runs the peer; of ipc.", readonly=True)
+    peer_gid = NumberOption("ipc:peer-gid", "The group that the peer runs in; of ipc.", readonly=True)
+    peer_pid = NumberOption("ipc:peer-pid", "The peer's process; of ipc.", readonly=True)
     tls_verified = BoolOption("tls-verified", "Whether the peer's certificate was verified; of tls+tcp and wss.", readonly=True)
-    tls_peer_cn = _CommonNameOption(
+    tls_peer_cn = CommonNameOption(
         "tls-peer-cn",
         "The common name in the peer's certificate: what follows `CN=` in its subject, to the end. None if there is none. "
         "Of tls+tcp and wss, from NNG 1.6 on.",
         readonly=True,
     )
-    tls_peer_alt_names = _AlternativeNamesOption(
+    tls_peer_alt_names = AlternativeNamesOption(
         "tls-peer-alt-names", "The alternative names in the peer's certificate. Of tls+tcp and wss, from NNG 1.6 on.", readonly=True
     )
     ws_request_uri = StringOption("ws:request-uri", "The URI that the peer who dialed asked for; of ws and wss.", readonly=True)
-    ws_request_headers = _HeadersOption(
+    ws_request_headers = HeadersOption(
         "ws:request-headers", "The headers of the request that made it, names and values; of ws and wss.", readonly=True
     )
-    ws_response_headers = _HeadersOption(
+    ws_response_headers = HeadersOption(
         "ws:response-headers", "The headers of the response that made it, names and values; of ws and wss.", readonly=True
     )
 
