@@ -42,6 +42,7 @@ from nngio._core.errors import (
     Unreachable,
     WriteOnly,
 )
+from nngio._device import Device, adevice, device
 from nngio._dialer import Dialer
 from nngio._events import PipeEvent, PipeEvents, PipeHandler
 from nngio._headers import Headers
@@ -94,6 +95,7 @@ __all__ = [
     "ConnectionShutdown",
     "Context",
     "CryptoError",
+    "Device",
     "Dialer",
     "ForkedError",
     "Headers",
@@ -145,6 +147,8 @@ __all__ = [
     "Unreachable",
     "WriteOnly",
     "__version__",
+    "adevice",
+    "device",
     "init",
     "socket_pair",
 ]

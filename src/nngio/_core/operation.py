@@ -78,6 +78,11 @@ def dial(handle: Any, dialer_id: int, timeout_ms: int) -> int:
     return complete(timeout_ms, lib.nngio_begin_dial, handle, dialer_id)
 
 
+def join(device: Any, timeout_ms: int) -> int:
+    """Wait until a device has ended, and return the code that it has ended with, or NNG_ETIMEDOUT."""
+    return complete(timeout_ms, lib.nngio_begin_join, device)
+
+
 def complete(timeout_ms: int, begin: Any, *arguments: Any) -> int:
     """Begin an operation that has no timeout of its own, `begin(op, *arguments)`, and wait for its outcome; abort it when time is up."""
     import time

@@ -9,9 +9,9 @@ from typing import Any
 from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import NULL, ffi, lib, python
 
-__all__ = ["own_admission", "own_box", "own_handle", "own_operation", "own_watch"]
+__all__ = ["own_admission", "own_box", "own_device", "own_handle", "own_operation", "own_watch"]
 
-_BOX, _ADDRESS = ffi.typeof("nngio_box *"), ffi.typeof("uintptr_t")
+_BOX, _DEVICE, _ADDRESS = ffi.typeof("nngio_box *"), ffi.typeof("nngio_device *"), ffi.typeof("uintptr_t")
 _cast, _own_box = ffi.cast, python.own_box
 
 
@@ -19,6 +19,14 @@ def own_box(owner: Any) -> Any:
     """A new box, the object's."""
     try:
         return _cast(_BOX, _own_box(owner))
+    except MemoryError:
+        raise NoMemory() from None
+
+
+def own_device(owner: Any) -> Any:
+    """A new device, the object's."""
+    try:
+        return _cast(_DEVICE, python.own_device(owner))
     except MemoryError:
         raise NoMemory() from None
 

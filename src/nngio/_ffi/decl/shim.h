@@ -39,6 +39,7 @@ typedef struct nngio_op {
     size_t bytes;
     ...;
 } nngio_op;
+typedef struct nngio_device nngio_device;
 typedef struct nngio_handle nngio_handle;
 typedef struct nngio_queue nngio_queue;
 typedef struct nngio_watch nngio_watch;
@@ -157,3 +158,9 @@ bool nngio_queue_attend(nngio_queue *q);
 bool nngio_queue_attends(nngio_queue *q);
 int nngio_queue_wait(nngio_queue *q, int ms);
 void nngio_queue_wake(nngio_queue *q);
+
+int nngio_device_start(nngio_device *d, nngio_handle *a, nngio_handle *b, bool forth, bool back);
+int nngio_device_result(nngio_device *d);
+void nngio_device_stop(nngio_device *d);
+uint64_t nngio_device_forwarded(nngio_device *d, nngio_handle *from);
+int nngio_begin_join(nngio_op *op, nngio_device *d);

@@ -46,6 +46,9 @@ typedef struct retired {
 // See prefetch.c.
 typedef struct reader reader;
 
+// See device.c.
+typedef struct path path;
+
 // See spin.c.
 typedef struct {
 	atomic_int       credit;
@@ -70,6 +73,7 @@ struct nngio_handle {
 	spin_luck       luck;     // of threads that wait
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
+	atomic_bool     in_device; // one at a time
 	atomic_uint     parked_count;
 	_Atomic uint64_t on_loops; // sum of the stamps of the queues that receives are to finish on
 	atomic_uint     sending;  // sends that NNG has, where only one may be, or no receive beside one
@@ -129,6 +133,8 @@ struct nngio_op {
 	nngio_watch  *watch;     // whose events it waits for, or NULL: see pipes.c
 	unsigned      peers;     // that it waits for, then
 	bool          watching;  // it waits; under the lock of the socket's pipes
+	path         *path;      // of a device, which goes on when the operation has finished
+	nngio_device *device;    // that it waits for, or has waited for
 	unsigned      threads;   // that a dial or close still has: see job.c; under the lock
 	uint8_t       header[64]; // of the message to be sent: protocols clear it before they fail
 	size_t        header_len;
@@ -212,6 +218,11 @@ int  pipes_open(nngio_handle *h);
 void pipes_end(nngio_handle *h);
 void pipes_free(nngio_handle *h);
 void pipes_abort(nngio_op *op, int code);
+
+// device.c
+void path_continues(nngio_op *op);
+void join_abort(nngio_op *op, int code);
+void join_forget(nngio_op *op);
 
 // patience.c
 bool patience_add(nngio_op *op);

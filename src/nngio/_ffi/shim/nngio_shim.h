@@ -45,6 +45,7 @@ enum nngio_flags {
 };
 
 typedef struct nngio_box    nngio_box;
+typedef struct nngio_device nngio_device;
 typedef struct nngio_handle nngio_handle;
 typedef struct nngio_op     nngio_op;
 typedef struct nngio_queue  nngio_queue;
@@ -63,6 +64,7 @@ enum nngio_kind {
 	NNGIO_DIAL  = 4,
 	NNGIO_CLOSE = 5,
 	NNGIO_WATCH = 6,
+	NNGIO_JOIN  = 7, // wait for the end of a device
 };
 
 // A pipe, as it was when it was made.  Read from Python.
@@ -171,6 +173,15 @@ void nngio_batch_return(nngio_op *op, nngio_box **boxes);
 
 // prefetch.c
 int nngio_prefetch(nngio_handle *h, int max);
+
+// device.c
+nngio_device *nngio_device_new(void);
+int           nngio_device_start(nngio_device *d, nngio_handle *a, nngio_handle *b, bool forth, bool back);
+int           nngio_device_result(nngio_device *d);
+void          nngio_device_stop(nngio_device *d);
+uint64_t      nngio_device_forwarded(nngio_device *d, nngio_handle *from);
+void          nngio_device_free(nngio_device *d);
+int           nngio_begin_join(nngio_op *op, nngio_device *d);
 
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);

@@ -58,6 +58,7 @@ op_recycle(nngio_op *op)
 		handle_rele(op->handle);
 		op->handle = NULL;
 	}
+	join_forget(op);
 	if (op->queue != NULL) {
 		queue_rele(op->queue);
 		op->queue = NULL;
@@ -159,6 +160,7 @@ int
 op_begin(nngio_op *op, nngio_handle *h, int kind)
 {
 	nngio_op_drop(op);
+	join_forget(op);
 	if (op->handle != h) {
 		handle_hold(h);
 		if (op->handle != NULL) {
@@ -271,13 +273,17 @@ void
 op_complete(nngio_op *op, int result)
 {
 	op->result = result;
+	if (op->path != NULL) {
+		path_continues(op);
+		return;
+	}
 	if (op->queue != NULL) {
 		nngio_queue *q = op->queue;
 		switch (atomic_exchange(&op->state, OP_QUEUED)) {
 		case OP_WAITED:
 			word_wake(&op->state);
 			break;
-		case OP_ORPHAN: // a dial or close
+		case OP_ORPHAN: // a dial, a close or a join
 			op_recycle(op);
 			queue_rele(q);
 			return;

@@ -37,6 +37,9 @@ owner_dealloc(PyObject *self)
 	case OWN_ADMISSION:
 		nngio_admission_free(o->pointer);
 		break;
+	case OWN_DEVICE:
+		Py_BEGIN_ALLOW_THREADS nngio_device_free(o->pointer);
+		Py_END_ALLOW_THREADS break;
 	default:
 		Py_BEGIN_ALLOW_THREADS nngio_op_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
@@ -177,6 +180,22 @@ own_admission(PyObject *module, PyObject *arguments)
 	return (own_pointer(arguments, OWN_ADMISSION));
 }
 
+static PyObject *
+own_device(PyObject *module, PyObject *object)
+{
+	nngio_device *device = nngio_device_new();
+
+	(void) module;
+	if (device == NULL) {
+		return (PyErr_NoMemory());
+	}
+	if (own(object, device, OWN_DEVICE) != 0) {
+		nngio_device_free(device);
+		return (NULL);
+	}
+	return (PyLong_FromVoidPtr(device));
+}
+
 // The bodies of a batch, as a list of bytes; the messages stay the operation's.
 static PyObject *
 batch_bytes(PyObject *module, PyObject *address)
@@ -293,6 +312,7 @@ static PyMethodDef functions[] = {
 	{ "own_operation", own_operation, METH_VARARGS, "Let the object's attribute `_owner` own the operation at an address." },
 	{ "own_watch", own_watch, METH_VARARGS, "Let the object's attribute `_owner` own the watch at an address." },
 	{ "own_admission", own_admission, METH_VARARGS, "Let the object's attribute `_owner` own the rules at an address." },
+	{ "own_device", own_device, METH_O, "Make a device, which the object's attribute `_owner` owns; return its address." },
 	{ "batch_bytes", batch_bytes, METH_O, "The bodies of the messages of an operation's batch." },
 	{ "send_bytes", send_bytes, METH_VARARGS,
 	    "Send items of a list, from an index on, so many at most; return a code. The operation's `count` is the number of those sent." },

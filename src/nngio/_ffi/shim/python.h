@@ -15,6 +15,7 @@ enum owned {
 	OWN_OPERATION,
 	OWN_WATCH,
 	OWN_ADMISSION,
+	OWN_DEVICE,
 };
 
 // A slot: an operation that a thread waits for, from C's pool and back.  The object that a loop's operation has in

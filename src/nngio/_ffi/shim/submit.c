@@ -195,6 +195,9 @@ nngio_op_abort(nngio_op *op, int code)
 	case NNGIO_WATCH:
 		pipes_abort(op, code);
 		break;
+	case NNGIO_JOIN:
+		join_abort(op, code);
+		break;
 	default: // a sleep, whose timeout means something else
 		if (op->aborted == 0) {
 			op->aborted = code;

@@ -193,6 +193,7 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 		op_park(op);
 	}
 	nngio_op_drop(op);
+	join_forget(op);
 	op->kind = NNGIO_NONE;
 }
 
