@@ -136,8 +136,15 @@ class _BothMany(_SendsMany, _ReceivesMany):
     pass
 
 
+class _HopsOption(IntOption):
+    def write(self, instance: HasOptions, value: int) -> None:
+        super().write(instance, value)
+        if isinstance(instance, Socket):
+            lib.nngio_handle_set_hops(instance._handle, value)
+
+
 class _Hops(HasOptions):
-    max_ttl = IntOption(
+    max_ttl = _HopsOption(
         "ttl-max",
         "The most hops, the last one included, that a message may have made through devices; one with more is dropped.",
         nng="NNG_OPT_MAXTTL",

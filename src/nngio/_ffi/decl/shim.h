@@ -74,6 +74,7 @@ int nngio_box_fill(nngio_box *box, const void *data, size_t len);
 int nngio_box_alloc(nngio_box *box, size_t len);
 int nngio_box_copy(nngio_box *to, const nngio_box *from);
 void nngio_box_free(nngio_box *box);
+void nngio_handle_set_hops(nngio_handle *h, int hops);
 
 nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
 nngio_handle *nngio_context_open(nngio_handle *socket, uint32_t flags, int *error);

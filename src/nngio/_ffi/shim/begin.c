@@ -130,7 +130,7 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 	int      rv;
 
 	op_set_header(op, h, msg);
-	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(&msg)) != 0) {
+	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(h, &msg)) != 0) {
 		op_sent(op, msg);
 		return (rv);
 	}

@@ -215,7 +215,7 @@ path_send(path *p)
 	}
 	p->in->msg = NULL;
 	op_set_header(out, h, msg);
-	if ((rv = message_make_room(&msg)) == 0) {
+	if ((rv = message_make_room(h, &msg)) == 0) {
 		rv = NNG_ETIMEDOUT;
 		if ((h->flags & NNGIO_TRY_SEND) != 0 && (aio = op_inline_aio(out)) != NULL) {
 			rv = op_try_send(out, aio, &msg);

@@ -74,6 +74,7 @@ struct nngio_handle {
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
 	atomic_bool     in_device; // one at a time
+	atomic_bool     far;      // of a socket: see message_make_room
 	atomic_uint     parked_count;
 	_Atomic uint64_t on_loops; // sum of the stamps of the queues that receives are to finish on
 	atomic_uint     sending;  // sends that NNG has, where only one may be, or no receive beside one
@@ -264,7 +265,7 @@ int  op_send_allowed(nngio_op *op, nngio_handle *h);
 void     box_hold(nngio_box *box);
 void     box_rele(nngio_box *box);
 nng_msg *box_take(nngio_box *box);
-int      message_make_room(nng_msg **msg);
+int      message_make_room(nngio_handle *h, nng_msg **msg);
 
 // queue.c
 // A queue's stamp is one receive (the low bits count) and a random number (the high bits add up).

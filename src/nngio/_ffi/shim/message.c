@@ -71,31 +71,44 @@ nngio_box_unview(nngio_box *box)
 }
 
 #define ROOM 32
+#define LONGEST 64
+#define HOPS_IN_ROOM 8 // each is four bytes, and so is the request's number
 
 // For an inproc peer NNG moves a message's header in front of its body.  A new message has room for 32
-// bytes there.  A longer header, which only a raw socket sends, makes NNG write behind the end of the
-// body (1.5.2) or over its beginning (1.12), so its message is copied to one that has the room.
+// bytes there.  A longer header makes NNG write behind the end of the body (1.5.2) or over its beginning
+// (1.12), so its message is copied to one that has the room.  Those who send one are raw sockets, whose
+// header is there already, and sockets that answer what has come through more than seven devices.
 int
-message_make_room(nng_msg **msg)
+message_make_room(nngio_handle *h, nng_msg **msg)
 {
 	nng_msg *roomy;
 	size_t   len = nng_msg_len(*msg);
-	size_t   header = nng_msg_header_len(*msg);
+	size_t   header = nng_msg_header_len(*msg), room = header;
 	int      rv;
 
-	if (header <= ROOM) {
+	if ((h->flags & NNGIO_SEND_NEEDS_ONE) != 0 && atomic_load(&(h->parent != NULL ? h->parent : h)->far)) {
+		room = LONGEST;
+	}
+	if (room <= ROOM) {
 		return (0);
 	}
-	if ((rv = nng_msg_alloc(&roomy, header + len)) != 0) {
+	if ((rv = nng_msg_alloc(&roomy, room + len)) != 0) {
 		return (rv);
 	}
-	nng_msg_trim(roomy, header);
+	nng_msg_trim(roomy, room);
 	memcpy(nng_msg_body(roomy), nng_msg_body(*msg), len);
 	nng_msg_header_append(roomy, nng_msg_header(*msg), header);
 	nng_msg_set_pipe(roomy, nng_msg_get_pipe(*msg));
 	nng_msg_free(*msg);
 	*msg = roomy;
 	return (0);
+}
+
+// Tells how many hops a message may have made that the socket receives.
+void
+nngio_handle_set_hops(nngio_handle *h, int hops)
+{
+	atomic_store(&h->far, hops > HOPS_IN_ROOM);
 }
 
 // Replaces the box's message by a new one of `len` zero bytes.  NNG 1.12.4 says NNG_EMSGSIZE of a size

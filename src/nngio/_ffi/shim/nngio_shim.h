@@ -120,6 +120,7 @@ int        nngio_box_copy(nngio_box *to, const nngio_box *from);
 void       nngio_box_free(nngio_box *box);
 void      *nngio_box_view(nngio_box *box, size_t *size);
 void       nngio_box_unview(nngio_box *box);
+void       nngio_handle_set_hops(nngio_handle *h, int hops);
 
 // handle.c
 nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
