@@ -115,14 +115,52 @@ device_end(nngio_device *d, int code)
 	}
 }
 
+static bool
+enlist(nngio_device *d, nngio_handle *h)
+{
+	bool is_free;
+
+	pthread_mutex_lock(&h->lock);
+	if ((is_free = h->device == NULL)) {
+		h->device = d;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return (is_free);
+}
+
+static void
+unlist(nngio_handle *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->device = NULL;
+	pthread_mutex_unlock(&h->lock);
+}
+
+// The handle is closed; nobody enters it any more.  Its device may have nothing pending there.
+void
+device_closes(nngio_handle *h)
+{
+	nngio_device *d;
+
+	pthread_mutex_lock(&h->lock);
+	if ((d = h->device) != NULL) {
+		device_hold(d);
+	}
+	pthread_mutex_unlock(&h->lock);
+	if (d != NULL) {
+		device_end(d, NNG_ECLOSED);
+		device_rele(d);
+	}
+}
+
 // The last path has ended.
 static void
 device_over(nngio_device *d)
 {
 	nngio_op *op, *next;
 
-	atomic_store(&d->paths[0].src->in_device, false);
-	atomic_store(&d->paths[0].dst->in_device, false);
+	unlist(d->paths[0].src);
+	unlist(d->paths[0].dst);
 	pthread_mutex_lock(&d->lock);
 	op         = d->waiting;
 	d->waiting = NULL;
@@ -260,13 +298,6 @@ path_continues(nngio_op *op)
 	path_go(p, op->result, received);
 }
 
-static bool
-enlist(nngio_handle *h)
-{
-	bool is = false;
-	return (atomic_compare_exchange_strong(&h->in_device, &is, true));
-}
-
 static int
 path_make(nngio_device *d, nngio_handle *src, nngio_handle *dst)
 {
@@ -305,10 +336,10 @@ nngio_device_start(nngio_device *d, nngio_handle *a, nngio_handle *b, bool forth
 		handle_leave(a);
 		return (rv);
 	}
-	if (!enlist(a)) {
+	if (!enlist(d, a)) {
 		rv = NNG_EBUSY;
-	} else if (a != b && !enlist(b)) {
-		atomic_store(&a->in_device, false);
+	} else if (a != b && !enlist(d, b)) {
+		unlist(a);
 		rv = NNG_EBUSY;
 	}
 	if (rv == 0) {
@@ -317,8 +348,8 @@ nngio_device_start(nngio_device *d, nngio_handle *a, nngio_handle *b, bool forth
 		}
 		if (rv != 0) {
 			d->paths_count = 0; // none of them has begun
-			atomic_store(&a->in_device, false);
-			atomic_store(&b->in_device, false);
+			unlist(a);
+			unlist(b);
 		}
 	}
 	handle_leave(a);

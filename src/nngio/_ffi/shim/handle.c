@@ -213,6 +213,7 @@ shut(nngio_handle *h)
 	while (atomic_load(&h->inside) != 0) {
 		pause_briefly(turn++);
 	}
+	device_closes(h);
 	pending_end(h);
 	reader_end(h);
 	retired_free(h);

@@ -73,7 +73,6 @@ struct nngio_handle {
 	spin_luck       luck;     // of threads that wait
 	atomic_uint     inside;   // threads between enter and leave
 	atomic_int      closed;   // 0 open, 1 closing, 2 closed
-	atomic_bool     in_device; // one at a time
 	atomic_bool     far;      // of a socket: see message_make_room
 	atomic_uint     parked_count;
 	_Atomic uint64_t on_loops; // sum of the stamps of the queues that receives are to finish on
@@ -90,6 +89,7 @@ struct nngio_handle {
 	_Atomic(nngio_op *) left;                     // the receive that was interrupted: see left.c
 	nngio_op       *follower;                     // the one that waits behind it
 	reader         *reader;                       // set before the first receive, or NULL
+	nngio_device   *device;                       // that it is in
 	retired        *retired_first, *retired_last;
 	unsigned        retired_count;
 };
@@ -221,6 +221,7 @@ void pipes_free(nngio_handle *h);
 void pipes_abort(nngio_op *op, int code);
 
 // device.c
+void device_closes(nngio_handle *h);
 void path_continues(nngio_op *op);
 void join_abort(nngio_op *op, int code);
 void join_forget(nngio_op *op);
