@@ -69,6 +69,7 @@ from nngio._protocols import (
     SurveyorContext,
 )
 from nngio._socket import Socket
+from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
 
 __version__ = "0.1.0.dev0"
 
@@ -137,6 +138,9 @@ __all__ = [
     "RespondentContext",
     "Sender",
     "Socket",
+    "Statistic",
+    "StatisticType",
+    "StatisticUnit",
     "Sub0",
     "SubContext",
     "Surveyor0",
@@ -151,4 +155,5 @@ __all__ = [
     "device",
     "init",
     "socket_pair",
+    "statistics",
 ]

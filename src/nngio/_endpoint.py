@@ -13,6 +13,7 @@ from nngio._options import HasOptions, Option, either, set_options
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
+    from nngio._stats import Statistic
 
 __all__ = ["FILES", "IP", "NAMES", "WEB", "Endpoint"]
 
@@ -92,6 +93,15 @@ class Endpoint(HasOptions):
             raise BadState(f"{option.attribute} is known once the {type(self).__name__.lower()} is started")
         if setting and option.early and self._started:
             raise BadState(f"{option.attribute} has to be set before the {type(self).__name__.lower()} is started")
+
+    def statistics(self) -> "Statistic":
+        """What NNG has counted for it so far; raises `NoEntry` if it is closed.
+
+        One part of `nngio.statistics()`. NNG: `nng_stat_find_dialer`, `nng_stat_find_listener`.
+        """
+        from nngio._stats import of_one
+
+        return of_one(self._option_kind, self.id)
 
     def _check(self, code: int, doing: str) -> None:
         """Raise the error of an attempt, in words that say what was attempted."""

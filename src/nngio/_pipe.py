@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nngio._endpoint import Endpoint
     from nngio._listener import Listener
     from nngio._socket import Socket
+    from nngio._stats import Statistic
 
     Endpoints = Mapping[tuple[str, int], Endpoint]  # of a socket, by kind and number
 
@@ -247,6 +248,12 @@ class Pipe(HasOptions):
         if library.forked:
             raise ForkedError()
         lib.nng_pipe_close(self._c)
+
+    def statistics(self) -> "Statistic":
+        """What NNG has counted for it so far; raises `NoEntry` if it has gone, or isn't quite there. One part of `nngio.statistics()`."""
+        from nngio._stats import of_one
+
+        return of_one("pipe", self.id)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pipe) and self.id == other.id

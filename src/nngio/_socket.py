@@ -33,6 +33,8 @@ from nngio._peers import HasPeers
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from nngio._stats import Statistic
+
 __all__ = ["Socket", "open_sockets"]
 
 MOST_PREFETCHED = 1_000_000
@@ -242,6 +244,16 @@ class Socket(Channel, HasPeers, HasOptions):
             close_handlers(self._handlers)
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
             self._ended()
+
+    def statistics(self) -> "Statistic":
+        """What NNG has counted for this socket, its dialers, listeners and pipes so far; raises `Closed` if it is closed.
+
+        One part of `nngio.statistics()`. NNG: `nng_stat_find_socket`.
+        """
+        from nngio._stats import of_one
+
+        self._check_open()
+        return of_one("socket", self.id, Closed)
 
     def _closing(self) -> None:
         close_handlers(self._handlers)

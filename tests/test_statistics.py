@@ -1,0 +1,254 @@
+"""Statistics: what NNG counts, as plain values that outlive what they tell of."""
+
+import json
+import pickle
+import threading
+import time
+from collections.abc import Callable
+
+import programs
+import pytest
+
+import nngio
+from nngio import Statistic, StatisticType, StatisticUnit
+from nngio.lowlevel import nng_version
+
+OLD = nng_version().startswith("1.5")
+
+SECONDS = 10.0
+COUNTING = ("tcp", "ipc")
+"""The transports that the suite has whose pipes count what passes."""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds: NNG counts a message when it has passed it on, which may be after it was received."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def pipe_of(socket: nngio.Socket) -> Statistic:
+    """The statistics of a socket's one pipe, once it is there."""
+    until(lambda: len(socket.statistics().all("pipe")) == 1)
+    return socket.statistics()["pipe"]
+
+
+@pytest.mark.parametrize("transport", COUNTING)
+def test_pipes_count_the_messages_that_pass(transport: str, address: Callable[[str], str]) -> None:
+    """Messages and bytes, sent and received, on either side."""
+    with nngio.Push0(listen=address(transport)) as push, nngio.Pull0(dial=push.listeners[0].url) as pull:
+        for _ in range(5):
+            push.send(b"x" * 100)
+            pull.recv(timeout=SECONDS)
+        until(lambda: int(pipe_of(push)["tx_msgs"]) == 5)
+        until(lambda: int(pipe_of(pull)["rx_msgs"]) == 5)
+        sent, received = pipe_of(push), pipe_of(pull)
+    assert sent["tx_bytes"].value == 500
+    assert sent["rx_msgs"].value == 0
+    assert received["rx_bytes"].value == 500
+    assert received["tx_msgs"].value == 0
+
+
+def test_a_pair1_counts_what_it_was_given_to_send_and_has_received(address: Callable[[str], str]) -> None:
+    """The one protocol whose sockets count messages, on any transport; an attempt to send counts, too."""
+    with nngio.Pair1(listen=address("inproc")) as left, nngio.Pair1(dial=left.listeners[0].url) as right:
+        for _ in range(3):
+            left.send(b"hello", timeout=SECONDS)
+            right.recv(timeout=SECONDS)
+        assert int(left.statistics()["tx_msgs"]) >= 3
+        assert right.statistics()["rx_msgs"].value == 3
+
+
+def test_dialers_and_listeners_count_connections(address: Callable[[str], str]) -> None:
+    """What was connected, accepted and refused."""
+    with nngio.Pair0(listen=address("tcp")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+        assert right.dialers[0].statistics()["connect"].value == 1
+        until(lambda: left.listeners[0].statistics()["accept"].value == 1)
+        url = left.listeners[0].url
+        left.close()
+        with nngio.Pair0() as other:
+            dialer = other.dial(url, block=False)
+            until(lambda: dialer.statistics()["refused"].value == 1)
+
+
+def test_a_socket_has_its_dialers_listeners_and_pipes(address: Callable[[str], str]) -> None:
+    """Though NNG puts them side by side; and each tells of itself what it tells there."""
+    with nngio.Pair0(listen=address("tcp")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+        left.send(b"hello")
+        pipe = right.recv_msg(timeout=SECONDS).pipe
+        assert pipe is not None
+        pipe_of(right)
+        everything = nngio.statistics()
+        sockets = {int(socket): socket for socket in everything.all("socket")}
+        assert sockets.keys() == {left.id, right.id}
+        assert [listener.value for listener in sockets[left.id].all("listener")] == [left.listeners[0].id]
+        assert [dialer.value for dialer in sockets[right.id].all("dialer")] == [right.dialers[0].id]
+        assert [child.value for child in sockets[right.id].all("pipe")] == [pipe.id]
+        for noun, name in ((left, "socket"), (left.listeners[0], "listener"), (right.dialers[0], "dialer"), (pipe, "pipe")):
+            own = noun.statistics()
+            assert (own.name, own.type, own.value) == (name, StatisticType.SCOPE, noun.id)
+            assert everything.find(name, noun.id) is not None
+
+
+def test_values_have_the_types_that_nng_gives_them(address: Callable[[str], str]) -> None:
+    """Numbers, text, truth; units, and a description."""
+    with nngio.Pair1(name="mine", listen=address("tcp")) as socket:
+        stats = socket.statistics()
+        listener = socket.listeners[0].statistics()
+    assert (stats["id"].type, stats["id"].value) == (StatisticType.ID, stats.value)
+    assert (stats["protocol"].type, stats["protocol"].value) == (StatisticType.STRING, "pair1")
+    assert stats["name"].value == ("" if OLD else "mine")
+    assert (stats["raw"].type, stats["raw"].value) == (StatisticType.BOOLEAN, False)
+    assert (stats["pipes"].type, stats["pipes"].value) == (StatisticType.LEVEL, 0)
+    assert (stats["tx_msgs"].type, stats["tx_msgs"].unit) == (StatisticType.COUNTER, StatisticUnit.MESSAGES)
+    assert stats["tx_bytes"].unit is StatisticUnit.BYTES
+    assert "sent" in stats["tx_msgs"].description
+    assert str(listener["url"].value).startswith("tcp://127.0.0.1:")
+    assert abs(stats.timestamp - (time.time() if OLD else time.monotonic())) < 60
+
+
+def test_a_snapshot_outlives_what_it_tells_of(address: Callable[[str], str]) -> None:
+    """It refers to nothing of NNG's: not to the snapshot in C, and not to a socket."""
+    with nngio.Pair1(listen=address("inproc")) as socket:
+        before, same = socket.statistics(), socket.statistics()
+    for _ in range(50):
+        with nngio.Pair1(listen=address("inproc")):
+            nngio.statistics()
+    assert before["protocol"].value == same["protocol"].value == "pair1"
+    assert [child.description for child in before] == [child.description for child in same]
+
+
+def test_it_is_a_value() -> None:
+    """Compared, hashed and pickled by what it says; it can't be changed."""
+    with nngio.Pair1() as socket:
+        stats = socket.statistics()
+    again = pickle.loads(pickle.dumps(stats))
+    assert again == stats
+    assert hash(again) == hash(stats)
+    assert stats != stats["id"]
+    assert stats != 1
+    with pytest.raises(AttributeError, match="value can't be set"):
+        stats.value = 2
+    with pytest.raises(AttributeError, match="value can't be deleted"):
+        del stats.value
+
+
+def test_children_are_found_by_name() -> None:
+    """And what isn't there is told together with what is."""
+    with nngio.Pair1() as socket:
+        stats = socket.statistics()
+    assert "tx_msgs" in stats
+    assert "nonsense" not in stats
+    assert stats.get("tx_msgs", None) == 0
+    assert stats.get("nonsense", None) is None
+    assert stats.find("tx_msgs") == stats["tx_msgs"]
+    assert stats.find("nonsense") is None
+    assert stats.find("socket") is stats
+    assert stats.find("socket", int(stats) + 1) is None
+    assert stats.all("nonsense") == ()
+    assert list(stats) == list(stats.children)
+    assert list(stats.walk()) == [stats, *stats.children]
+    with pytest.raises(KeyError, match=r"socket \d+ has no statistic 'nonsense'; it has id, name, protocol"):
+        stats["nonsense"]
+    with pytest.raises(KeyError, match="it has nothing"):
+        stats["id"]["nonsense"]
+    with pytest.raises(TypeError, match="protocol is text"):
+        int(stats["protocol"])
+
+
+def test_as_dict_is_what_json_can_have(address: Callable[[str], str]) -> None:
+    """Values by name, and a list of groups for each kind of them."""
+    with nngio.Pair1(listen=[address("inproc"), address("tcp")]) as socket:
+        values = json.loads(json.dumps(nngio.statistics().as_dict()))
+    (only,) = values["socket"]
+    assert only["id"] == socket.id
+    assert only["protocol"] == "pair1"
+    assert only["raw"] is False
+    assert [listener["id"] for listener in only["listener"]] == [listener.id for listener in socket.listeners]
+
+
+def test_its_text_is_a_tree(address: Callable[[str], str]) -> None:
+    """Four columns for each level, the unit behind the number."""
+    with nngio.Pair1(listen=address("inproc")) as socket:
+        text = str(nngio.statistics())
+        lines = text.splitlines()
+        listener = socket.listeners[0].id
+    assert lines[0] == "all"
+    assert lines[1] == f"    socket {socket.id}"
+    assert '        protocol         "pair1"' in lines
+    assert "        tx_msgs          0 messages" in lines
+    assert "        tx_bytes         0 bytes" in lines
+    assert "        raw              false" in lines
+    assert "        dialers          0" in lines
+    assert f"        listener {listener}" in lines
+    assert f"            id               {listener}" in lines
+    with nngio.Pair1() as other:
+        stats = other.statistics()
+    assert repr(stats) == f"<nngio.Statistic socket {other.id}, {len(stats.children)} children>"
+    assert repr(stats["tx_msgs"]) == "<nngio.Statistic tx_msgs = 0 messages>"
+
+
+def test_what_is_closed_has_no_statistics(address: Callable[[str], str]) -> None:
+    """`Closed` of a socket, `NoEntry` of the rest; and the snapshot of everything is empty then."""
+    with nngio.Pair0(listen=address("tcp")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+        left.send(b"hello")
+        pipe = right.recv_msg(timeout=SECONDS).pipe
+        assert pipe is not None
+        right.dialers[0].close()
+        left.listeners[0].close()
+        with pytest.raises(nngio.NoEntry, match=r"no statistics of dialer \d+: it is closed"):
+            right.dialers[0].statistics()
+        with pytest.raises(nngio.NoEntry):
+            left.listeners[0].statistics()
+    with pytest.raises(nngio.NoEntry):
+        pipe.statistics()
+    with pytest.raises(nngio.Closed):
+        left.statistics()
+    assert nngio.statistics().children == ()
+
+
+def test_snapshots_are_taken_while_sockets_come_and_go(address: Callable[[str], str]) -> None:
+    """From several threads at once."""
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def watch() -> None:
+        try:
+            while not stop.is_set():
+                for statistic in nngio.statistics().walk():
+                    assert statistic.description
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=watch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        with nngio.Pair1(listen=address("tcp")) as left, nngio.Pair1(dial=left.listeners[0].url, name="a") as right:
+            left.send(b"hello")
+            right.recv(timeout=SECONDS)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_statistics_start_nng_and_are_refused_in_a_forked_child() -> None:
+    """Before the first socket there are none; in the child of a fork there is an error."""
+    programs.run(
+        """
+import nngio
+print(nngio.statistics().children)
+pid = os.fork()
+if pid == 0:
+    try:
+        nngio.statistics()
+    except nngio.ForkedError:
+        os._exit(3)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+main_ends()
+""",
+        options=("-W", "ignore::DeprecationWarning"),
+    ).check(out="()\n3\n")
