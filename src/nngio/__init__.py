@@ -70,11 +70,13 @@ from nngio._protocols import (
 )
 from nngio._socket import Socket
 from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
+from nngio._url import URL
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "DEFAULT",
+    "URL",
     "AbstractAddress",
     "Address",
     "AddressInUse",

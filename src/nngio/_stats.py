@@ -128,9 +128,7 @@ class Statistic:
         NNG: `nng_stat_find`, `nng_stat_find_socket`, `nng_stat_find_dialer`, `nng_stat_find_listener`.
         """
         for statistic in self.walk():
-            if statistic.name == name and (
-                number is None or (statistic.type is StatisticType.SCOPE and statistic.value == number)
-            ):
+            if statistic.name == name and (number is None or (statistic.type is StatisticType.SCOPE and statistic.value == number)):
                 return statistic
         return None
 
