@@ -65,11 +65,8 @@ def test_dialers_and_listeners_count_connections(address: Callable[[str], str]) 
     with nngio.Pair0(listen=address("tcp")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
         assert right.dialers[0].statistics()["connect"].value == 1
         until(lambda: left.listeners[0].statistics()["accept"].value == 1)
-        url = left.listeners[0].url
-        left.close()
-        with nngio.Pair0() as other:
-            dialer = other.dial(url, block=False)
-            until(lambda: dialer.statistics()["refused"].value == 1)
+        dialer = right.dial(address("ipc"), block=False)  # where nobody listens
+        until(lambda: dialer.statistics()["refused"].value == 1)
 
 
 def test_a_socket_has_its_dialers_listeners_and_pipes(address: Callable[[str], str]) -> None:
@@ -98,7 +95,7 @@ def test_values_have_the_types_that_nng_gives_them(address: Callable[[str], str]
         listener = socket.listeners[0].statistics()
     assert (stats["id"].type, stats["id"].value) == (StatisticType.ID, stats.value)
     assert (stats["protocol"].type, stats["protocol"].value) == (StatisticType.STRING, "pair1")
-    assert stats["name"].value == ("" if OLD else "mine")
+    assert stats["name"].value == "mine"
     assert (stats["raw"].type, stats["raw"].value) == (StatisticType.BOOLEAN, False)
     assert (stats["pipes"].type, stats["pipes"].value) == (StatisticType.LEVEL, 0)
     assert (stats["tx_msgs"].type, stats["tx_msgs"].unit) == (StatisticType.COUNTER, StatisticUnit.MESSAGES)
@@ -106,6 +103,14 @@ def test_values_have_the_types_that_nng_gives_them(address: Callable[[str], str]
     assert "sent" in stats["tx_msgs"].description
     assert str(listener["url"].value).startswith("tcp://127.0.0.1:")
     assert abs(stats.timestamp - (time.time() if OLD else time.monotonic())) < 60
+
+
+def test_a_socket_s_name_is_its_number_unless_it_was_given_one() -> None:
+    """As the option says."""
+    with nngio.Pair0() as socket:
+        assert socket.statistics()["name"].value == socket.name == str(socket.id)
+        socket.name = "mine"
+        assert socket.statistics()["name"].value == "mine"
 
 
 def test_a_snapshot_outlives_what_it_tells_of(address: Callable[[str], str]) -> None:
@@ -197,12 +202,15 @@ def test_what_is_closed_has_no_statistics(address: Callable[[str], str]) -> None
         assert pipe is not None
         right.dialers[0].close()
         left.listeners[0].close()
+        until(lambda: not right.statistics().all("dialer"))  # NNG 1.5.2 goes on closing them when the call has returned
+        until(lambda: not left.statistics().all("listener"))
         with pytest.raises(nngio.NoEntry, match=r"no statistics of dialer \d+: it is closed"):
             right.dialers[0].statistics()
         with pytest.raises(nngio.NoEntry):
             left.listeners[0].statistics()
-    with pytest.raises(nngio.NoEntry):
-        pipe.statistics()
+        until(lambda: not right.statistics().all("pipe"))
+        with pytest.raises(nngio.NoEntry):
+            pipe.statistics()
     with pytest.raises(nngio.Closed):
         left.statistics()
     assert nngio.statistics().children == ()
@@ -234,12 +242,13 @@ def test_snapshots_are_taken_while_sockets_come_and_go(address: Callable[[str], 
     assert not errors
 
 
-def test_statistics_start_nng_and_are_refused_in_a_forked_child() -> None:
-    """Before the first socket there are none; in the child of a fork there is an error."""
+def test_statistics_do_not_start_nng_and_are_refused_in_a_forked_child() -> None:
+    """Before the first socket there are none, and no threads; in the child of a fork there is an error."""
     programs.run(
         """
 import nngio
-print(nngio.statistics().children)
+print(nngio.statistics().children, len(os.listdir("/proc/self/task")))
+nngio.Pair0().close()
 pid = os.fork()
 if pid == 0:
     try:
@@ -251,4 +260,4 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 main_ends()
 """,
         options=("-W", "ignore::DeprecationWarning"),
-    ).check(out="()\n3\n")
+    ).check(out="() 1\n3\n")

@@ -118,8 +118,7 @@ def check_any(text: str) -> None:
     """What holds for any text: it is a URL, whose own text is one with the same scheme, or it is refused."""
     try:
         url = URL(text)
-    except nngio.InvalidArgument as error:
-        assert str(error)
+    except nngio.InvalidArgument:
         return
     assert url.raw == text
     assert url.scheme == url.scheme.lower()

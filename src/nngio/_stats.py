@@ -7,10 +7,10 @@ because one of the two is about to end, stays at the top.
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from nngio._core.errors import NNGError, NoEntry, NotSupported, check
+from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported, check
 from nngio._core.library import NULL, ffi, lib
 
 if TYPE_CHECKING:
@@ -221,7 +221,10 @@ def statistics() -> Statistic:
 
     Thread safety: may be called on any thread. NNG: `nng_stats_get`, `nng_stats_free`.
     """
-    check(lib.nngio_init())
+    if lib.nngio_forked():
+        raise ForkedError()
+    if not lib.nngio_started():
+        return Statistic("", StatisticType.SCOPE, 0)  # there is nothing yet to count, and to ask would start NNG's threads
     snapshot = ffi.new("nng_stat **")
     try:
         code = lib.nng_stats_get(snapshot)
@@ -280,8 +283,26 @@ def _with_owners(root: Statistic) -> Statistic:
     for child in root:
         if child.name != "socket":
             owned.get(int(child.get("socket", 0)), others).append(child)
-    sockets = [_replace(child, (*child.children, *owned[int(child)])) for child in root if child.name == "socket"]
+    sockets = [_replace(child, (*map(_named(child), child), *owned[int(child)])) for child in root if child.name == "socket"]
     return _replace(root, (*sockets, *others))
+
+
+def _named(socket: Statistic) -> Callable[[Statistic], Statistic]:
+    """What fills in a socket's name, which NNG 1.5.2 leaves empty."""
+
+    def fill(child: Statistic) -> Statistic:
+        if child.name != "name" or child.value:
+            return child
+        out = ffi.new("char **")
+        c = ffi.new("nng_socket *", {"id": int(socket)})[0]
+        if lib.nng_socket_get_string(c, b"socket-name", out):
+            return child  # it has been closed
+        try:
+            return Statistic(child.name, child.type, _text(out[0]), child.unit, child.description, child.timestamp)
+        finally:
+            lib.nng_strfree(out[0])
+
+    return fill
 
 
 def _replace(statistic: Statistic, children: tuple[Statistic, ...]) -> Statistic:
