@@ -48,6 +48,7 @@ from nngio._events import PipeEvent, PipeEvents, PipeHandler
 from nngio._headers import Headers
 from nngio._init import init
 from nngio._listener import Listener, socket_pair
+from nngio._log import disable_logging, enable_logging, log
 from nngio._message import Message
 from nngio._pipe import Pipe, PipeInfo
 from nngio._protocols import (
@@ -155,7 +156,10 @@ __all__ = [
     "__version__",
     "adevice",
     "device",
+    "disable_logging",
+    "enable_logging",
     "init",
+    "log",
     "socket_pair",
     "statistics",
 ]

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 from nngio._core.errors import NoMemory, check
 from nngio._core.library import NULL, before_exit, ffi, lib, python
 
-__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending", "tags"]
+__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending", "sources", "start", "tags"]
 
 BATCH = 64
 GRACE_SECONDS = 0.3
@@ -37,6 +37,8 @@ pending: dict[int, Finished] = {}
 tags = itertools.count(1)
 finished = threading.Condition()
 """Notified after each callback."""
+sources: list[Callable[[], object]] = []
+"""What else the thread looks at whenever its queue is woken; they let no exception out."""
 
 _start = threading.Lock()
 _queue: Any = None
@@ -46,6 +48,11 @@ _stopping = False
 
 def attach(op: Any, tag: int) -> None:
     """Send an operation's results to the callback thread, under this tag."""
+    check(lib.nngio_op_attach(op, start(), tag))
+
+
+def start() -> Any:
+    """Start the thread, if it doesn't run yet, and return its queue."""
     global _queue, _thread
     check(lib.nngio_init())
     with _start:
@@ -58,7 +65,7 @@ def attach(op: Any, tag: int) -> None:
             thread = threading.Thread(target=_run, name="nngio-callbacks", daemon=True)
             thread.start()
             _thread = thread
-    check(lib.nngio_op_attach(op, _queue, tag))
+    return _queue
 
 
 def on_callback_thread() -> bool:
@@ -75,6 +82,8 @@ def _run() -> None:
             if _stopping:
                 return
             pending[lib.nngio_op_tag(ops[i])]._finish()
+        for look in sources:
+            look()
 
 
 def call(callback: Callable[[Any], object], argument: Any) -> None:

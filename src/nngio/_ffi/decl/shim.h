@@ -165,3 +165,14 @@ int nngio_device_result(nngio_device *d);
 void nngio_device_stop(nngio_device *d);
 uint64_t nngio_device_forwarded(nngio_device *d, nngio_handle *from);
 int nngio_begin_join(nngio_op *op, nngio_device *d);
+
+typedef struct {
+    int level, facility;
+    double seconds;
+    char id[64];
+    char text[512];
+} nngio_log_record;
+
+int nngio_log_start(void);
+void nngio_log_wakes(nngio_queue *q);
+bool nngio_log_take(nngio_log_record *record, uint64_t *lost);

@@ -262,6 +262,9 @@ int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
 int  op_send_allowed(nngio_op *op, nngio_handle *h);
 
+// log.c
+void log_keep(int level, int facility, const char *id, const char *text);
+
 // message.c
 void     box_hold(nngio_box *box);
 void     box_rele(nngio_box *box);

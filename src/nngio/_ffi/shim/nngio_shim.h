@@ -101,6 +101,14 @@ enum nngio_rule {
 	NNGIO_RULE_SUBJECT = 5,
 };
 
+// One record of NNG's log.
+typedef struct {
+	int    level, facility;
+	double seconds; // since the epoch
+	char   id[64];
+	char   text[512]; // NNG's own limit
+} nngio_log_record;
+
 // lifecycle.c
 int  nngio_init(void);
 int  nngio_init_set_parameter(int parameter, uint64_t value);
@@ -223,6 +231,11 @@ void nngio_op_settle(nngio_op *op);
 bool nngio_op_busy(nngio_op *op);
 bool nngio_op_receives_on(nngio_op *op, nngio_handle *h);
 uint64_t nngio_op_tag(nngio_op *op);
+
+// log.c
+int  nngio_log_start(void);
+void nngio_log_wakes(nngio_queue *q);
+bool nngio_log_take(nngio_log_record *record, uint64_t *lost);
 
 // queue.c
 nngio_queue *nngio_queue_new(void);
