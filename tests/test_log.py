@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import programs
 import pytest
@@ -88,7 +87,7 @@ def test_what_nng_logs_goes_to_the_logger(kept: Kept, address: Callable[[str], s
 @pytest.mark.parametrize(
     ("level", "expected", "name"),
     [
-        (logging.CRITICAL, None, None),
+        (logging.CRITICAL, logging.ERROR, "ERROR"),
         (logging.ERROR, logging.ERROR, "ERROR"),
         ("WARNING", logging.WARNING, "WARNING"),
         ("NOTICE", 25, "NOTICE"),
@@ -96,20 +95,26 @@ def test_what_nng_logs_goes_to_the_logger(kept: Kept, address: Callable[[str], s
         (22, 20, "INFO"),
         (logging.INFO, logging.INFO, "INFO"),
         ("DEBUG", logging.DEBUG, "DEBUG"),
+        (1, logging.DEBUG, "DEBUG"),
     ],
 )
-def test_levels_are_the_same_on_both_sides(kept: Kept, level: int | str, expected: int | None, name: str | None) -> None:
+def test_levels_are_the_same_on_both_sides(kept: Kept, level: int | str, expected: int, name: str) -> None:
     """What is written with a level arrives with it; NNG knows no more than five of them."""
     nngio.enable_logging(level="DEBUG")
-    assert nngio.log(level, "hello", id="LEVEL") is (expected is not None)
-    nngio.log("ERROR", "the end", id="END")
-    record = kept.records.get(timeout=SECONDS)
-    while record.__dict__["nng_id"] not in ("LEVEL", "END"):
-        record = kept.records.get(timeout=SECONDS)
-    if expected is None:
-        assert record.__dict__["nng_id"] == "END"
-    else:
-        assert (record.levelno, record.levelname, record.getMessage()) == (expected, name, "LEVEL: hello")
+    assert nngio.log(level, "hello", id="LEVEL")
+    record = kept.next("LEVEL")
+    assert (record.levelno, record.levelname, record.getMessage()) == (expected, name, "LEVEL: hello")
+
+
+@with_log
+def test_a_level_above_all_of_nng_s_logs_nothing(kept: Kept) -> None:
+    """NNG has nothing that is as severe as CRITICAL."""
+    nngio.enable_logging(level="CRITICAL")
+    assert not nngio.log("CRITICAL", "hello")
+    nngio.enable_logging(level=22)
+    assert not nngio.log("INFO", "hello")
+    assert nngio.log("NOTICE", "hello", id="FIRST")
+    assert kept.records.get(timeout=SECONDS).__dict__["nng_id"] == "FIRST"
 
 
 @with_log
@@ -204,7 +209,7 @@ def test_what_can_not_be_kept_is_counted(kept: Kept) -> None:
     """A handler that stands still loses the newest records; a warning tells how many, and every other one arrives in order."""
     stopped, go_on = threading.Event(), threading.Event()
 
-    def wait(record: logging.LogRecord) -> bool:
+    def wait(_: logging.LogRecord) -> bool:
         stopped.set()
         return go_on.wait(SECONDS)
 
@@ -236,7 +241,7 @@ def test_records_are_handed_over_on_the_callback_thread(kept: Kept) -> None:
     """So a handler may send them with nngio itself."""
     where: list[bool] = []
 
-    def look(record: logging.LogRecord) -> bool:
+    def look(_: logging.LogRecord) -> bool:
         where.append(callbacks.on_callback_thread())
         return True
 
@@ -261,7 +266,7 @@ def test_disabling_it_ends_it(kept: Kept) -> None:
 
 
 @with_log
-def test_nng_writes_to_standard_error_by_itself(tmp_path: Path) -> None:
+def test_nng_writes_to_standard_error_by_itself() -> None:
     """Without Python's logging."""
     ended = programs.run(
         "import nngio\nnngio.enable_logging(to='stderr', level='INFO')\n"
@@ -327,7 +332,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         nngio.enable_logging(facility="auth")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='goes to "logging", "stderr" or "syslog", not to \'file\''):
         nngio.enable_logging(to="file")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a logging.Logger or its name, not int"):
+    with pytest.raises(TypeError, match="Logger or its name, not int"):
         nngio.enable_logging(logger=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="the text is text, not bytes"):
         nngio.log(40, b"hello")  # type: ignore[arg-type]

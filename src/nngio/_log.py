@@ -27,7 +27,7 @@ LONGEST = 511
 CUT = b" [...]"
 
 FACILITIES = ("user", "daemon", *(f"local{i}" for i in range(8)))
-SEVERITIES = ((40, "ERR"), (30, "WARN"), (NOTICE, "NOTICE"), (20, "INFO"), (0, "DEBUG"))
+SEVERITIES = ((40, "ERR"), (30, "WARN"), (NOTICE, "NOTICE"), (20, "INFO"), (10, "DEBUG"))
 """logging's level, and what NNG calls it."""
 
 _lock = threading.Lock()
@@ -77,7 +77,7 @@ def enable_logging(
         raise TypeError(f"the logger is a logging.Logger or its name, not {type(logger).__name__}")
     if level is None:
         level = logger.getEffectiveLevel() if to == "logging" else NOTICE
-    severity = _severity(level)
+    severity = _limit(_number(level))
     if lib.nngio_forked():
         raise ForkedError()
     with _lock:
@@ -125,7 +125,9 @@ def log(level: int | str, text: str, *, id: str = "NNGIO", auth: bool = False) -
     `nng_log_debug`, `nng_log_auth`, `nng_log_get_level`.
     """
     nng.nng_log_get_level  # noqa: B018
-    severity = _severity(level)
+    number = _number(level)
+    name = next((name for least, name in SEVERITIES if number >= least), "DEBUG")
+    severity = getattr(lib, f"NNG_LOG_{name}")
     what, code = _c_text(text, "text"), _c_text(id, "id")
     if lib.nngio_forked():
         raise ForkedError()
@@ -134,10 +136,9 @@ def log(level: int | str, text: str, *, id: str = "NNGIO", auth: bool = False) -
     arguments = code, b"%s", ffi.new("char[]", what)
     if auth:
         lib.nng_log_auth(severity, *arguments)
-    elif severity != lib.NNG_LOG_NONE:
-        name = next(name for number, name in SEVERITIES if getattr(lib, f"NNG_LOG_{name}") == severity)
+    else:
         getattr(lib, f"nng_log_{name.lower()}")(*arguments)
-    return bool(lib.NNG_LOG_NONE < severity <= lib.nng_log_get_level())
+    return bool(severity <= lib.nng_log_get_level())
 
 
 def _c_text(text: str, what: str) -> bytes:
@@ -148,19 +149,24 @@ def _c_text(text: str, what: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _severity(level: int | str) -> Any:
-    """NNG's number for what logging calls `level`: that of the least severe records that are at least so severe."""
+def _number(level: int | str) -> int:
+    """logging's number for a level, given as that or by name."""
     import logging
 
     if isinstance(level, str):
         names = logging.getLevelNamesMapping() | {"NOTICE": NOTICE}
         if level not in names:
             raise ValueError(f"there is no level {level!r}; there are {', '.join(names)}")
-        level = names[level]
+        return names[level]
     if isinstance(level, bool) or not isinstance(level, int):
         raise TypeError(f"a level is a number or a name of logging's, not {type(level).__name__}")
-    least = [name for number, name in SEVERITIES if number >= level]
-    return getattr(lib, f"NNG_LOG_{least[-1] if least else 'NONE'}")
+    return level
+
+
+def _limit(level: int) -> Any:
+    """NNG's number for the least severe of its records that are as severe as this, or more."""
+    names = [name for least, name in SEVERITIES if least >= level]
+    return getattr(lib, f"NNG_LOG_{names[-1] if names else 'NONE'}")
 
 
 def _deliver() -> None:
@@ -183,7 +189,7 @@ def _hand_over(c: Any) -> None:
     facility = next((name for name in (*FACILITIES, "auth") if getattr(lib, f"NNG_LOG_{name.upper()}") == c.facility), "user")
     if facility == "auth":
         logger = logger.getChild("auth")
-    level = next((number for number, name in SEVERITIES if getattr(lib, f"NNG_LOG_{name}") == c.level), 10) or 10
+    level = next((number for number, name in SEVERITIES if getattr(lib, f"NNG_LOG_{name}") == c.level), 10)
     if not logger.isEnabledFor(level):
         return
     code, text = (ffi.string(field).decode("utf-8", "replace") for field in (c.id, c.text))
