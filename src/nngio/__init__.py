@@ -71,12 +71,14 @@ from nngio._protocols import (
 )
 from nngio._socket import Socket
 from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
+from nngio._udp import UDP, Datagram
 from nngio._url import URL
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "DEFAULT",
+    "UDP",
     "URL",
     "AbstractAddress",
     "Address",
@@ -99,6 +101,7 @@ __all__ = [
     "ConnectionShutdown",
     "Context",
     "CryptoError",
+    "Datagram",
     "Device",
     "Dialer",
     "ForkedError",

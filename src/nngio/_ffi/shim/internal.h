@@ -147,6 +147,10 @@ struct nngio_op {
 	nngio_op    *patience_next, *patience_prev; // see patience.c, under its lock
 	bool         patient;
 
+	nngio_udp *udp; // that it waits on: see udp.c
+	nngio_op  *udp_next;
+	bool       udp_waits; // it is in the list there; under that one's lock
+
 	_Atomic(nngio_handle *) listed; // in whose list of pending operations; changed under that one's lock
 };
 

@@ -109,6 +109,16 @@ typedef struct {
 	char   text[512]; // NNG's own limit
 } nngio_log_record;
 
+// See udp.c.
+typedef struct nngio_udp nngio_udp;
+
+typedef struct nngio_datagram {
+	struct nngio_datagram *next;
+	nng_sockaddr           from;
+	size_t                 len;
+	char                   data[];
+} nngio_datagram;
+
 // lifecycle.c
 int  nngio_init(void);
 int  nngio_init_set_parameter(int parameter, uint64_t value);
@@ -248,5 +258,17 @@ bool         nngio_queue_attend(nngio_queue *q);
 bool         nngio_queue_attends(nngio_queue *q);
 int          nngio_queue_wait(nngio_queue *q, int ms);
 void         nngio_queue_wake(nngio_queue *q);
+
+// udp.c
+uint32_t nngio_udp_open(const nng_sockaddr *address, uint32_t most, int *error);
+int nngio_udp_close(uint32_t id);
+int nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out);
+void nngio_udp_put_back(uint32_t id, nngio_datagram *d);
+int nngio_udp_send(uint32_t id, const void *data, size_t len, const nng_sockaddr *to, uint64_t *ticket);
+int nngio_udp_sent(uint32_t id, nngio_op *op, uint64_t ticket, int ms);
+void nngio_udp_forget(nngio_op *op);
+int nngio_udp_address(uint32_t id, nng_sockaddr *sa);
+int nngio_udp_member(uint32_t id, const nng_sockaddr *group, bool join);
+void nngio_datagram_free(nngio_datagram *d);
 
 #endif

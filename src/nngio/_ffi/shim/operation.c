@@ -50,6 +50,7 @@ void
 op_recycle(nngio_op *op)
 {
 	nngio_op_drop(op);
+	nngio_udp_forget(op);
 	if (op->box != NULL) {
 		box_rele(op->box);
 		op->box = NULL;
