@@ -325,7 +325,7 @@ def test_one_left_open_warns() -> None:
     """And is closed."""
     udp = UDP((HOST, 0))
     bound = udp.local_address
-    with pytest.warns(ResourceWarning, match="unclosed <nngio.UDP 127"):
+    with pytest.warns(ResourceWarning, match=r"unclosed <nngio\.UDP 127"):  # noqa: PT031
         del udp
         gc.collect()
     with UDP(bound):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import library
 from nngio._core.duration import milliseconds
-from nngio._core.errors import AddressInvalid, Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
+from nngio._core.errors import SYSTEM_ERROR, AddressInvalid, Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
 from nngio._core.library import AGAIN, NULL, ffi, lib
 from nngio._core.loops import take
 from nngio._core.nng import lib as nng
@@ -92,14 +92,15 @@ class UDP:
         system says. NNG: `nng_udp_send`.
         """
         waiting = _Waiting(None)
-        ticket = self._begin_send(data, to)
+        ticket = ffi.new("uint64_t *")
         try:
+            self._begin_send(data, to, ticket)
             while (code := self._sent(waiting, ticket)) == PENDING:
                 waiting.wait()
         except BaseException:
             self._forget(waiting, ticket)
             raise
-        check(code)
+        _check_sent(code)
 
     def recv(self, *, timeout: float | None = None) -> Datagram:
         """Receive a datagram and the address of who has sent it: `data, sender = udp.recv()`.
@@ -107,15 +108,15 @@ class UDP:
         Raises `TimedOut` after `timeout` seconds, `Closed`. Ctrl-C interrupts the call. NNG: `nng_udp_recv`.
         """
         waiting = _Waiting(timeout)
-        taken = _Taken(self._id)
         try:
-            while (code := taken.take(waiting)) == PENDING:
+            while (code := self._recv(waiting)) == PENDING:
                 waiting.wait()
             if code == 0:
-                return taken.keep()
+                datagram = waiting.datagram()
+                waiting.c.taken = True
+                return datagram
         except BaseException:
             waiting.forget()
-            taken.put_back()
             raise
         raise NNGError.from_code(code)
 
@@ -130,31 +131,33 @@ class UDP:
         """Send a datagram. The awaitable `send`, on asyncio and trio; after a cancellation the datagram still goes out."""
         waiting = _Waiting(None)
         await waiting.begin()
-        ticket = None
+        ticket = ffi.new("uint64_t *")
         try:
-            ticket = self._begin_send(data, to)
+            self._begin_send(data, to, ticket)
             while (code := self._sent(waiting, ticket)) == PENDING:
                 await waiting.awhile()
         except BaseException:
             self._forget(waiting, ticket)
             raise
         waiting.end()
-        check(code)
+        _check_sent(code)
 
     async def arecv(self, *, timeout: float | None = None) -> Datagram:
         """Receive a datagram. The awaitable `recv`, on asyncio and trio; a cancelled one takes none."""
         waiting = _Waiting(timeout)
-        taken = _Taken(self._id)
         await waiting.begin()
         try:
-            while (code := taken.take(waiting)) == PENDING:
+            while (code := self._recv(waiting)) == PENDING:
                 await waiting.awhile()
-            waiting.end()
             if code == 0:
-                return taken.keep()
+                datagram = waiting.datagram()
+                c, operation = waiting.c, waiting.operation
+                c.taken = True
+                operation.over = True
+                return datagram
+            waiting.end()
         except BaseException:
             waiting.forget()
-            taken.put_back()
             raise
         raise NNGError.from_code(code)
 
@@ -192,24 +195,25 @@ class UDP:
         """Close it. The same as `close`, which doesn't wait for anything, for `async with` and its like."""
         self.close()
 
-    def _begin_send(self, data: "Buffer", to: "TCPAddress | tuple[str, int] | str") -> int:
+    def _begin_send(self, data: "Buffer", to: "TCPAddress | tuple[str, int] | str", ticket: Any) -> None:
         pointer, length = as_bytes_like(data)
         if length > LARGEST:
             raise InvalidArgument(f"a datagram has at most {LARGEST} bytes, not {length}")
-        ticket = ffi.new("uint64_t *")
         check(lib.nngio_udp_send(self._id, pointer, length, _sockaddr(to), ticket))
-        number: int = ticket[0]
-        return number
 
-    def _sent(self, waiting: "_Waiting", ticket: int) -> int:
-        code: int = lib.nngio_udp_sent(self._id, waiting.c, ticket, waiting.ms())
+    def _recv(self, waiting: "_Waiting") -> int:
+        code: int = lib.nngio_udp_recv(self._id, waiting.c, waiting.ms())
         return code
 
-    def _forget(self, waiting: "_Waiting", ticket: int | None) -> None:
+    def _sent(self, waiting: "_Waiting", ticket: Any) -> int:
+        code: int = lib.nngio_udp_sent(self._id, waiting.c, ticket[0], waiting.ms())
+        return code
+
+    def _forget(self, waiting: "_Waiting", ticket: Any) -> None:
         """The end of a send that nobody waits for any more; C drops its result."""
         waiting.forget()
-        if ticket is not None:
-            lib.nngio_udp_sent(self._id, NULL, ticket, 0)
+        if ticket[0]:
+            lib.nngio_udp_sent(self._id, NULL, ticket[0], 0)
 
     def __enter__(self) -> "Self":
         return self
@@ -287,6 +291,11 @@ class _Waiting:
             pass
         lib.nngio_udp_forget(self._c)
 
+    def datagram(self) -> Datagram:
+        """A copy of what the operation was given."""
+        c = self._c.datagram
+        return Datagram(ffi.unpack(c.data, c.len), _address(getattr(c, "from")))
+
     async def begin(self) -> None:
         """Take an operation of the running loop's."""
         self.operation = await take()
@@ -303,7 +312,7 @@ class _Waiting:
         """The call has what it wanted."""
         if self.operation is not None:
             self.operation.over = True
-            self.operation = None
+            self.operation = self._c = None  # another task may have it now
 
     def forget(self) -> None:
         """The call is interrupted, or has failed."""
@@ -316,32 +325,12 @@ class _Waiting:
             lib.nngio_abandon(self._c, NULL)
 
 
-class _Taken:
-    """A datagram on its way from C."""
+def _check_sent(code: int) -> None:
+    import errno
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.out = ffi.new("nngio_datagram **")
-        self.owned: Any = None
-
-    def take(self, waiting: _Waiting) -> int:
-        code: int = lib.nngio_udp_recv(self.number, waiting.c, waiting.ms(), self.out)
-        return code
-
-    def keep(self) -> Datagram:
-        """The caller has it now; its memory goes with this object."""
-        c = self.out[0]
-        datagram = Datagram(ffi.unpack(c.data, c.len), _address(getattr(c, "from")))
-        self.owned = ffi.gc(c, lib.nngio_datagram_free)
-        return datagram
-
-    def put_back(self) -> None:
-        """The caller is interrupted; the next call gets it."""
-        c = self.out[0]
-        if c != NULL:
-            if self.owned is not None:
-                ffi.gc(self.owned, None)
-            lib.nngio_udp_put_back(self.number, c)
+    if code == SYSTEM_ERROR + errno.EMSGSIZE:
+        code = lib.NNG_EMSGSIZE  # NNG knows it of what was received only
+    check(code)
 
 
 def _address(sa: Any) -> TCPAddress:

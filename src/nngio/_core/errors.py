@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nngio._message import Message
 
 __all__ = [
-    "CLASSES", "AddressInUse", "AddressInvalid", "AlreadyExists", "Ambiguous", "BadState", "BadType", "Busy", "Canceled",
+    "CLASSES", "SYSTEM_ERROR", "AddressInUse", "AddressInvalid", "AlreadyExists", "Ambiguous", "BadState", "BadType", "Busy", "Canceled",
     "Closed", "ConnectionAborted", "ConnectionRefused", "ConnectionReset", "ConnectionShutdown", "CryptoError", "ForkedError",
     "InternalError", "Interrupted", "InvalidArgument", "MessageTooLarge", "NNGError", "NoArgument", "NoEntry", "NoMemory",
     "NotSupported", "OutOfFiles", "OutOfSpace", "PeerAuthError", "PermissionDenied", "ProtocolError", "ReadOnly", "TimedOut",

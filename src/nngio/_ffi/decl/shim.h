@@ -30,6 +30,13 @@ typedef struct nngio_box {
     uint32_t views;
     ...;
 } nngio_box;
+typedef struct nngio_datagram {
+    nng_sockaddr from;
+    size_t len;
+    char data[];
+    ...;
+} nngio_datagram;
+
 typedef struct nngio_op {
     int result;
     int kind;
@@ -37,6 +44,8 @@ typedef struct nngio_op {
     size_t len;
     int count;
     size_t bytes;
+    nngio_datagram *datagram;
+    bool taken;
     ...;
 } nngio_op;
 typedef struct nngio_device nngio_device;
@@ -177,20 +186,11 @@ int nngio_log_start(void);
 void nngio_log_wakes(nngio_queue *q);
 bool nngio_log_take(nngio_log_record *record, uint64_t *lost);
 
-typedef struct nngio_datagram {
-    nng_sockaddr from;
-    size_t len;
-    char data[];
-    ...;
-} nngio_datagram;
-
 uint32_t nngio_udp_open(const nng_sockaddr *address, uint32_t most, int *error);
 int nngio_udp_close(uint32_t id);
-int nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out);
-void nngio_udp_put_back(uint32_t id, nngio_datagram *d);
+int nngio_udp_recv(uint32_t id, nngio_op *op, int ms);
 int nngio_udp_send(uint32_t id, const void *data, size_t len, const nng_sockaddr *to, uint64_t *ticket);
 int nngio_udp_sent(uint32_t id, nngio_op *op, uint64_t ticket, int ms);
 void nngio_udp_forget(nngio_op *op);
 int nngio_udp_address(uint32_t id, nng_sockaddr *sa);
 int nngio_udp_member(uint32_t id, const nng_sockaddr *group, bool join);
-void nngio_datagram_free(nngio_datagram *d);

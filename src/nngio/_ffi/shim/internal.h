@@ -102,6 +102,8 @@ struct nngio_op {
 	size_t len;
 	int    count; // of a batch: its messages, or those that were sent
 	size_t bytes; // of all their bodies
+	nngio_datagram *datagram; // the operation's
+	bool   taken; // Python sets it once it has a copy
 
 	atomic_uint   state;
 	atomic_int    custody;
@@ -147,7 +149,7 @@ struct nngio_op {
 	nngio_op    *patience_next, *patience_prev; // see patience.c, under its lock
 	bool         patient;
 
-	nngio_udp *udp; // that it waits on: see udp.c
+	nngio_udp *udp; // that it waits on, or has a datagram of: see udp.c
 	nngio_op  *udp_next;
 	bool       udp_waits; // it is in the list there; under that one's lock
 

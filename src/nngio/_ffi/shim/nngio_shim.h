@@ -262,13 +262,11 @@ void         nngio_queue_wake(nngio_queue *q);
 // udp.c
 uint32_t nngio_udp_open(const nng_sockaddr *address, uint32_t most, int *error);
 int nngio_udp_close(uint32_t id);
-int nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out);
-void nngio_udp_put_back(uint32_t id, nngio_datagram *d);
+int nngio_udp_recv(uint32_t id, nngio_op *op, int ms);
 int nngio_udp_send(uint32_t id, const void *data, size_t len, const nng_sockaddr *to, uint64_t *ticket);
 int nngio_udp_sent(uint32_t id, nngio_op *op, uint64_t ticket, int ms);
 void nngio_udp_forget(nngio_op *op);
 int nngio_udp_address(uint32_t id, nng_sockaddr *sa);
 int nngio_udp_member(uint32_t id, const nng_sockaddr *group, bool join);
-void nngio_datagram_free(nngio_datagram *d);
 
 #endif

@@ -2,7 +2,7 @@
 //
 // Theory of operation.  Python knows a UDP socket by a number, so that what comes too late finds nothing.  One receive
 // of its own is pending with NNG for as long as there is room, and fills a queue; a call takes its datagram from there.  So
-// a call that is interrupted has nothing to give back, but what it had just taken.  A send is a copy of what was given, and
+// a call that is interrupted has nothing to give back, but what its operation was given and Python had not got hold of.  A send is a copy of what was given, and
 // goes on whatever becomes of its caller.
 //
 // A call that has to wait does so on an operation that sleeps: it ends with its time, or when something has happened to the
@@ -112,12 +112,27 @@ wake(nngio_udp *u)
 	}
 }
 
-// Takes the operation off the list of those that wait.  Called by its owner, or for it.
+// Gives back what was taken, for the next call.  Called with the lock.
+static void
+put_back(nngio_udp *u, nngio_datagram *d)
+{
+	d->next = u->first;
+	if (u->first == NULL) {
+		u->last = d;
+	}
+	u->first = d;
+	u->count++;
+	wake(u);
+}
+
+// Takes the operation off the list of those that wait, and its datagram away: that is for the next call, if its caller
+// has not said that it has been `taken`.  Called by the operation's owner, or for it.
 void
 nngio_udp_forget(nngio_op *op)
 {
-	nngio_udp *u = op->udp;
-	nngio_op **link;
+	nngio_udp      *u = op->udp;
+	nngio_op      **link;
+	nngio_datagram *d;
 
 	if (u == NULL || nngio_forked()) {
 		return;
@@ -129,8 +144,14 @@ nngio_udp_forget(nngio_op *op)
 		*link         = op->udp_next;
 		op->udp_waits = false;
 	}
+	if ((d = op->datagram) != NULL && !op->taken) {
+		put_back(u, d);
+		d = NULL;
+	}
 	pthread_mutex_unlock(&u->lock);
-	op->udp = NULL;
+	free(d);
+	op->datagram = NULL;
+	op->udp      = NULL;
 	rele(u);
 }
 
@@ -294,9 +315,9 @@ nngio_udp_close(uint32_t id)
 	return (0);
 }
 
-// Takes the first datagram, or lets `op` wait for one: NNGIO_PENDING.  To be called again when it has ended.
+// Gives the operation the first datagram, or lets it wait for one: NNGIO_PENDING.  To be called again when that has ended.
 int
-nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out)
+nngio_udp_recv(uint32_t id, nngio_op *op, int ms)
 {
 	nngio_udp *u = find(id);
 	int        rv;
@@ -304,13 +325,18 @@ nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out)
 	if (u == NULL) {
 		return (not_found());
 	}
+	nngio_udp_forget(op);
+	op->taken = false;
 	pthread_mutex_lock(&u->lock);
 	if (u->closed) {
 		rv = NNG_ECLOSED;
-	} else if ((*out = u->first) != NULL) {
-		u->first = (*out)->next;
+	} else if ((op->datagram = u->first) != NULL) {
+		u->first = op->datagram->next;
 		u->count--;
-		rv = 0;
+		atomic_fetch_add(&u->refs, 1);
+		op->udp  = u;
+		op->kind = NNGIO_SLEEP; // not nothing, so that it is abandoned
+		rv       = 0;
 	} else if ((rv = u->error) != 0) {
 		u->error = 0;
 	} else {
@@ -320,30 +346,6 @@ nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out)
 	pthread_mutex_unlock(&u->lock);
 	rele(u);
 	return (rv);
-}
-
-// Gives back what was taken, for the next call.
-void
-nngio_udp_put_back(uint32_t id, nngio_datagram *d)
-{
-	nngio_udp *u = find(id);
-
-	if (u == NULL) {
-		if (!nngio_forked()) {
-			free(d);
-		}
-		return;
-	}
-	pthread_mutex_lock(&u->lock);
-	d->next = u->first;
-	if (u->first == NULL) {
-		u->last = d;
-	}
-	u->first = d;
-	u->count++;
-	wake(u);
-	pthread_mutex_unlock(&u->lock);
-	rele(u);
 }
 
 // The callback of a send, on a thread of NNG's.
@@ -479,14 +481,9 @@ nngio_udp_close(uint32_t id)
 }
 
 int
-nngio_udp_recv(uint32_t id, nngio_op *op, int ms, nngio_datagram **out)
+nngio_udp_recv(uint32_t id, nngio_op *op, int ms)
 {
 	return (NNG_ECLOSED);
-}
-
-void
-nngio_udp_put_back(uint32_t id, nngio_datagram *d)
-{
 }
 
 int
@@ -525,12 +522,4 @@ nngio_udp_member(uint32_t id, const nng_sockaddr *group, bool join)
 {
 	nng_sockaddr sa = *group;
 	return (at_once(id, &sa, join ? 1 : 0));
-}
-
-void
-nngio_datagram_free(nngio_datagram *d)
-{
-	if (!nngio_forked()) {
-		free(d);
-	}
 }
