@@ -423,6 +423,9 @@ nngio_udp_sent(uint32_t id, nngio_op *op, uint64_t ticket, int ms)
 	if (u == NULL) {
 		return (not_found());
 	}
+	if (op != NULL) {
+		nngio_udp_forget(op); // it may still have a datagram that was taken
+	}
 	pthread_mutex_lock(&u->lock);
 	for (link = &u->sends; (s = *link) != NULL && s->ticket != ticket; link = &s->next) {
 	}
