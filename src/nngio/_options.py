@@ -341,14 +341,17 @@ class StringOption(Option[str]):
 
 
 class NameOption(StringOption):
-    """A socket's name. An NNG without our patch can't shorten it: it leaves the end of the longer one where it was."""
+    """A socket's name. An NNG without our patch leaves the end of a longer one behind it, so it gets blanks to write there."""
 
-    def write(self, instance: HasOptions, value: str) -> None:
-        before = self.read(instance)
-        super().write(instance, value)
-        if self.read(instance) != value:
-            super().write(instance, before)
-            raise NotSupported(f"this NNG can't make a name shorter than it is, and it is {before!r}; give one that is as long")
+    def read(self, instance: HasOptions) -> str:
+        name = super().read(instance)
+        return name if nng.patched("socket-name") else name.rstrip(" ")
+
+    def encoded(self, value: str) -> bytes:
+        raw = super().encoded(value)
+        if not value.strip(" "):
+            raise ValueError(f"{self.attribute} can't be blank")
+        return raw if nng.patched("socket-name") else raw.ljust(self.longest or 0)
 
 
 class AddressOption(Option[Address]):
