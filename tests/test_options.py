@@ -96,7 +96,7 @@ def count(least: int, most: int) -> dict[str, Any]:
 TRUTH: dict[str, Any] = {"values": (False, True), "mistyped": (1, 0, None, "yes")}
 NAMES: dict[str, Any] = {
     "values": ("a", "x" * 63, "größe", "short again"),
-    "wrong": ("", "x" * 64, "ö" * 32, "x" * 5000, NUL),
+    "wrong": ("", " ", "x" * 64, "ö" * 32, "x" * 5000, NUL),
     "mistyped": (b"bytes", 7, None),
 }
 HEADERS: dict[str, Any] = {
