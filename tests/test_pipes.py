@@ -218,7 +218,7 @@ def test_events_end_with_the_socket_after_the_disconnections_that_closing_makes(
     with pytest.raises(Closed):
         server.pipe_events()
     while not handler.closed:  # it is, when the callback thread has seen the end
-        pass
+        time.sleep(0.001)
 
 
 def test_the_last_events_reach_a_handler_whose_socket_nobody_has(address: Callable[[str], str]) -> None:
