@@ -114,7 +114,7 @@ class Endpoint(HasOptions):
     def close(self) -> None:
         """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""
         if not library.forked:
-            getattr(lib, f"nng_{self._option_kind}_close")(self._c)
+            getattr(lib, f"nngio_{self._option_kind}_close")(self.socket._handle, self.id)
             self._ended = True
 
     async def aclose(self) -> None:

@@ -128,6 +128,7 @@ int nngio_begin_close(nngio_op *op, nngio_handle *h);
 int nngio_begin_dialer_close(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_listener_close(nngio_op *op, nngio_handle *h, uint32_t listener);
 int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
+int nngio_listener_close(nngio_handle *h, uint32_t listener);
 int nngio_op_abort(nngio_op *op, int code);
 void nngio_op_give_up(nngio_op *op);
 void nngio_op_settle(nngio_op *op);

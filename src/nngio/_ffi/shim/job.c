@@ -57,16 +57,21 @@ nngio_dialer_close(nngio_handle *h, uint32_t dialer)
 	return (rv);
 }
 
-static int
-listener_close(nngio_handle *h, uint32_t listener)
+// The same for a listener.  NNG 1.6 and later would abort the process if the socket closed it at the same time.
+int
+nngio_listener_close(nngio_handle *h, uint32_t listener)
 {
-	nng_listener l  = { .id = listener };
-	int          rv = NNG_ECLOSED;
+	nng_listener l = { .id = listener };
+	int          rv;
 
-	if (handle_try_enter(h)) {
-		rv = nng_listener_close(l);
-		handle_leave(h);
+	if (nngio_forked()) {
+		return (NNGIO_FORKED);
 	}
+	if (!handle_try_enter(h)) {
+		return (NNG_ECLOSED);
+	}
+	rv = nng_listener_close(l);
+	handle_leave(h);
 	return (rv);
 }
 
@@ -129,7 +134,7 @@ job_thread(void *arg)
 	} else if (op->dialer != 0) {
 		op->result = nngio_dialer_close(h, op->dialer);
 	} else if (op->listener != 0) {
-		op->result = listener_close(h, op->listener);
+		op->result = nngio_listener_close(h, op->listener);
 	} else {
 		op->result = nngio_handle_close(h);
 	}

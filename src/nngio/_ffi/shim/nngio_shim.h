@@ -169,6 +169,7 @@ int nngio_begin_close(nngio_op *op, nngio_handle *h);
 int nngio_begin_dialer_close(nngio_op *op, nngio_handle *h, uint32_t dialer);
 int nngio_begin_listener_close(nngio_op *op, nngio_handle *h, uint32_t listener);
 int nngio_dialer_close(nngio_handle *h, uint32_t dialer);
+int nngio_listener_close(nngio_handle *h, uint32_t listener);
 
 // wait.c: the same, and wait for the outcome; the end of operations that nobody waits for any more
 int  nngio_send(nngio_op *op, nngio_handle *h, const void *data, size_t len, int ms);
