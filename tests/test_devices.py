@@ -720,7 +720,6 @@ def test_a_device_that_is_dropped_is_closed_with_a_warning(address: Address) -> 
         ends = it.pairs[0]
         with pytest.warns(ResourceWarning, match="unclosed <nngio.Device between"):
             Device(*ends)
-        assert eventually(lambda: not Device(*ends).close())
         Device(*ends).close()
         gc.collect()
 
@@ -739,7 +738,9 @@ def test_a_running_device_keeps_its_sockets() -> None:
 
 def test_ctrl_c_interrupts_a_device(address: Address) -> None:
     """The sockets stay open, and nothing that was on its way is lost."""
-    with line(address, "pipeline") as it:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    with ExitStack() as stack, line(address, "pipeline") as it:
+        stack.callback(signal.signal, signal.SIGINT, before)
         front, back = it.pairs[0]
         for _ in range(3):
             timer = threading.Timer(0.1, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))

@@ -127,7 +127,11 @@ class Device:
 
     def __del__(self) -> None:
         if hasattr(self, "_device") and not library.forked and lib.nngio_device_result(self._device) == BUSY:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._dropped()
+            self.close()
+
+    def _dropped(self) -> None:
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=3)
 
     def __repr__(self) -> str:
         a, b = self._sockets
@@ -142,7 +146,7 @@ class Device:
 class _OneCall(Device):
     """That of a call, which is dropped when that is interrupted before it could close it."""
 
-    def __del__(self) -> None:
+    def _dropped(self) -> None:
         pass
 
 

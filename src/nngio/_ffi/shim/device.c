@@ -6,10 +6,10 @@
 // the same with every NNG.  What makes a device of two raw sockets is in their protocols: a receive there puts
 // into the header what a send takes from it.
 //
-// A path is one direction.  It receives on `src`, sends on `dst`, and does so again.  What can be done at once is
-// tried first.  Otherwise one operation is pending, and whoever finishes it goes on with the path: a thread of
-// NNG's, so nothing here waits.  To submit an operation is the last that a thread does with a path; but for
-// that, it holds the device.
+// A path is one direction.  It receives on `src`, sends on `dst`, and does so again.  One operation is always
+// pending, and whoever finishes it goes on with the path: a thread of NNG's, so nothing here waits.  Nothing is
+// tried without blocking first: next to the hops between threads, that saves nothing here.  To submit an
+// operation is the last that a thread does with a path; but for that, it holds the device.
 //
 // The end.  `ending` is 0 while the device runs, and then what it has ended with; who comes first decides.  He
 // has what is pending aborted.  An abort that comes before NNG has an operation does nothing; so whoever has
@@ -20,9 +20,6 @@
 #include <stdlib.h>
 
 #include "internal.h"
-
-// Messages that are forwarded one after the other, before NNG's other tasks have their turn.
-#define BATCH 32
 
 // Somebody has ended it; `ending` is one of NNG's codes elsewhere.
 #define STOPPED (-1)
@@ -203,15 +200,38 @@ submitted(nngio_device *d, nngio_handle *h, nngio_op *op)
 	return (NNGIO_PENDING);
 }
 
-// Receives into `in`.  The operations were begun once for all: an abort that one of them has been told of stays.
+// Sends what `in` has.  The operations were begun once for all: an abort that one of them has been told of stays.
 static int
-path_receive(path *p, bool at_once)
+path_send(path *p)
+{
+	nngio_device *d   = p->device;
+	nngio_op     *out = p->out;
+	nngio_handle *h   = p->dst;
+	nng_msg      *msg = p->in->msg;
+	int           rv;
+
+	if (!handle_try_enter(h)) {
+		return (NNG_ECLOSED);
+	}
+	p->in->msg = NULL;
+	op_set_header(out, h, msg);
+	if ((rv = message_make_room(h, &msg)) != 0) {
+		op_sent(out, msg); // it was not
+		handle_leave(h);
+		return (rv);
+	}
+	device_hold(d);
+	op_send(out, NNG_DURATION_INFINITE, msg);
+	return (submitted(d, h, out));
+}
+
+// Receives into `in`; what is there already is sent.
+static int
+path_receive(path *p)
 {
 	nngio_device *d  = p->device;
 	nngio_op     *in = p->in;
 	nngio_handle *h  = p->src;
-	nng_aio      *aio;
-	int           rv = NNG_ETIMEDOUT;
 
 	if (atomic_load(&d->ending) != 0) {
 		return (NNG_ECANCELED);
@@ -221,65 +241,20 @@ path_receive(path *p, bool at_once)
 	}
 	op_next_turn(in);
 	in->place = in->turn;
-	if (at_once) {
-		if (handle_unpark(h, in)) {
-			rv = 0;
-		} else if ((h->flags & NNGIO_TRY_RECV) != 0 && (aio = op_inline_aio(in)) != NULL) {
-			rv = op_try_recv(in, h, aio);
-		}
+	if (handle_unpark(h, in)) {
+		handle_leave(h);
+		return (path_send(p));
 	}
-	if (rv == NNG_ETIMEDOUT) {
-		device_hold(d);
-		(void) op_receive(in, NNG_DURATION_INFINITE);
-		return (submitted(d, h, in));
-	}
-	handle_leave(h);
-	return (rv);
+	device_hold(d);
+	(void) op_receive(in, NNG_DURATION_INFINITE);
+	return (submitted(d, h, in));
 }
 
-// Sends what `in` has.  What is not sent is in `out` then.
-static int
-path_send(path *p)
-{
-	nngio_device *d   = p->device;
-	nngio_op     *out = p->out;
-	nngio_handle *h   = p->dst;
-	nng_msg      *msg = p->in->msg;
-	nng_aio      *aio;
-	int           rv;
-
-	if (!handle_try_enter(h)) {
-		return (NNG_ECLOSED);
-	}
-	p->in->msg = NULL;
-	op_set_header(out, h, msg);
-	if ((rv = message_make_room(h, &msg)) == 0) {
-		rv = NNG_ETIMEDOUT;
-		if ((h->flags & NNGIO_TRY_SEND) != 0 && (aio = op_inline_aio(out)) != NULL) {
-			rv = op_try_send(out, aio, &msg);
-		}
-		if (rv == NNG_ETIMEDOUT) {
-			device_hold(d);
-			op_send(out, NNG_DURATION_INFINITE, msg);
-			return (submitted(d, h, out));
-		}
-	}
-	op_sent(out, msg);
-	handle_leave(h);
-	return (rv);
-}
-
-// Goes on with what has come to `rv`, until something is pending, or the path ends.
 static void
-path_go(path *p, int rv, bool received)
+path_starts(path *p)
 {
-	for (int n = 0; rv == 0; n++) {
-		rv = received ? path_send(p) : path_receive(p, n < 2 * BATCH);
-		if (received && rv == 0) {
-			atomic_fetch_add_explicit(&p->forwarded, 1, memory_order_relaxed);
-		}
-		received = !received;
-	}
+	int rv = path_receive(p);
+
 	if (rv != NNGIO_PENDING) {
 		path_ends(p, rv);
 	}
@@ -289,13 +264,18 @@ path_go(path *p, int rv, bool received)
 void
 path_continues(nngio_op *op)
 {
-	path *p        = op->path;
-	bool  received = op == p->in;
+	path *p  = op->path;
+	int   rv = op->result;
 
-	if (!received && op->result == 0) {
+	if (rv == 0 && op == p->in) {
+		rv = path_send(p);
+	} else if (rv == 0) {
 		atomic_fetch_add_explicit(&p->forwarded, 1, memory_order_relaxed);
+		rv = path_receive(p);
 	}
-	path_go(p, op->result, received);
+	if (rv != NNGIO_PENDING) {
+		path_ends(p, rv);
+	}
 }
 
 static int
@@ -363,7 +343,7 @@ nngio_device_start(nngio_device *d, nngio_handle *a, nngio_handle *b, bool forth
 	}
 	for (int i = 0; i < d->paths_count; i++) {
 		handle_settle(d->paths[i].src);
-		path_go(&d->paths[i], 0, false);
+		path_starts(&d->paths[i]);
 	}
 	return (0);
 }
