@@ -112,7 +112,9 @@ def numbers(socket: Any, many: int) -> list[int]:
 @pytest.mark.parametrize("transport", ["inproc", "ipc", "tcp"])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["front first", "back first"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_device_carries_a_protocol_whichever_socket_comes_first(address: Address, kind: str, order: tuple[int, int], transport: str) -> None:
+def test_a_device_carries_a_protocol_whichever_socket_comes_first(
+    address: Address, kind: str, order: tuple[int, int], transport: str
+) -> None:
     """Questions there and answers back, where the protocol has any, and both are counted."""
     with line(address, kind, transport) as it:
         ends = it.pairs[0]
@@ -450,28 +452,34 @@ def test_a_loop_that_ends_leaves_the_device_running(address: Address) -> None:
 
 def test_a_message_that_was_on_its_way_stays_with_the_socket_that_received_it(address: Address) -> None:
     """As it was, with its header; a receive gets it, or the next device."""
-    with nngio.Rep0(raw=True, listen=address("inproc")) as front, nngio.Req0(raw=True) as back:
-        with nngio.Req0(dial=front.listeners[0].url) as client, nngio.Req0(dial=front.listeners[0].url) as other:
-            with Device(front, back):  # with nobody behind it
-                client.send(b"first")
-                other.send(b"second")
-            messages = {bytes(m): m for m in (front.recv_msg(timeout=LONG), front.recv_msg(timeout=LONG))}
-            assert set(messages) == {b"first", b"second"}
-            for message in messages.values():
-                assert len(message.header) == 8
-                assert message.header[:4] == message.pipe.id.to_bytes(4, "big")
-                front.send(message)
-            assert client.recv(timeout=LONG) == b"first"
-            assert other.recv(timeout=LONG) == b"second"
+    with (
+        nngio.Rep0(raw=True, listen=address("inproc")) as front,
+        nngio.Req0(raw=True) as back,
+        nngio.Req0(dial=front.listeners[0].url) as client,
+        nngio.Req0(dial=front.listeners[0].url) as other,
+    ):
+        with Device(front, back):  # with nobody behind it
+            client.send(b"first")
+            other.send(b"second")
+        messages = {bytes(m): m for m in (front.recv_msg(timeout=LONG), front.recv_msg(timeout=LONG))}
+        assert set(messages) == {b"first", b"second"}
+        for message in messages.values():
+            pipe = message.pipe
+            assert pipe is not None
+            assert len(message.header) == 8
+            assert message.header[:4] == pipe.id.to_bytes(4, "big")
+            front.send(message)
+        assert client.recv(timeout=LONG) == b"first"
+        assert other.recv(timeout=LONG) == b"second"
 
-            client.send(b"third")
-            with Device(front, back):
-                pass
-            with Device(front, back), nngio.Rep0(listen=address("inproc")) as server:
-                back.dial(server.listeners[0].url)
-                assert server.recv(timeout=LONG) == b"third"
-                server.send(b"answer")
-                assert client.recv(timeout=LONG) == b"answer"
+        client.send(b"third")
+        with Device(front, back):
+            pass
+        with Device(front, back), nngio.Rep0(listen=address("inproc")) as server:
+            back.dial(server.listeners[0].url)
+            assert server.recv(timeout=LONG) == b"third"
+            server.send(b"answer")
+            assert client.recv(timeout=LONG) == b"answer"
 
 
 def test_a_pair1_message_that_was_on_its_way_keeps_its_hops(address: Address) -> None:
@@ -655,7 +663,7 @@ def test_only_what_is_its_own_peer_can_be_reflected(kind: Callable[..., Any]) ->
             Device(socket)
 
 
-def test_what_is_no_raw_socket_is_refused(address: Address) -> None:
+def test_what_is_no_raw_socket_is_refused() -> None:
     """A socket that isn't raw, one that is closed, one that reads ahead, a context, something else."""
     with nngio.Rep0(raw=True) as front, nngio.Req0(raw=True) as back, nngio.Req0() as cooked:
         with pytest.raises(nngio.InvalidArgument, match=r"open this one as Req0\(raw=True\)"):

@@ -188,4 +188,3 @@ def _check_peers(a: Socket, b: Socket) -> None:
     if a is b:
         raise InvalidArgument(f"a {name} can't be both ends of a device: give a raw socket of the protocol {fits} as the other")
     raise InvalidArgument(f"a device can't forward between {name} and {type(b).__name__}: with {name} goes the protocol {fits}")
-
