@@ -116,9 +116,9 @@ def test_a_device_that_is_cancelled_thousands_of_times_loses_nothing(loop: Loop,
             over = True
             task = tasks.start(adevice, front, back)
             assert (await asking.wait()).result() > 100
-            for task in (task, serving):
-                task.cancel()
-                await task.wait()
+            for running in (task, serving):
+                running.cancel()
+                await running.wait()
 
     loop.run(main)
 
