@@ -71,6 +71,8 @@ from nngio._protocols import (
 )
 from nngio._socket import Socket
 from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
+from nngio._stream_endpoints import StreamDialer, StreamListener
+from nngio._streams import Stream
 from nngio._udp import UDP, Datagram
 from nngio._url import URL
 
@@ -147,6 +149,9 @@ __all__ = [
     "Statistic",
     "StatisticType",
     "StatisticUnit",
+    "Stream",
+    "StreamDialer",
+    "StreamListener",
     "Sub0",
     "SubContext",
     "Surveyor0",

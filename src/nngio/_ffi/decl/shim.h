@@ -69,6 +69,7 @@ typedef struct nngio_event {
     bool connected;
     ...;
 } nngio_event;
+typedef struct nngio_stream nngio_stream;
 
 int nngio_init(void);
 int nngio_init_set_parameter(int parameter, uint64_t value);
@@ -195,3 +196,16 @@ int nngio_udp_sent(uint32_t id, nngio_op *op, uint64_t ticket, int ms);
 void nngio_udp_forget(nngio_op *op);
 int nngio_udp_address(uint32_t id, nng_sockaddr *sa);
 int nngio_udp_member(uint32_t id, const nng_sockaddr *group, bool join);
+
+nngio_stream *nngio_stream_dialer(const char *url, int *error);
+nngio_stream *nngio_stream_listener(const char *url, int *error);
+int nngio_stream_listen(nngio_stream *s);
+int nngio_stream_begin_recv(nngio_op *op, nngio_stream *s, size_t least, size_t most, int ms);
+int nngio_stream_begin_send(nngio_op *op, nngio_stream *s, const void *data, size_t len, bool all, int ms);
+int nngio_stream_wait(nngio_op *op);
+nngio_stream *nngio_stream_given(nngio_op *op);
+int nngio_stream_get(nngio_stream *s, const char *name, void *value, size_t *size);
+int nngio_stream_get_string(nngio_stream *s, const char *name, char **value);
+int nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t size);
+int nngio_stream_close(nngio_stream *s);
+bool nngio_stream_closed(nngio_stream *s);

@@ -48,6 +48,8 @@ typedef struct reader reader;
 
 // See device.c.
 typedef struct path path;
+// See stream.c.
+typedef struct piece piece;
 
 // See spin.c.
 typedef struct {
@@ -152,6 +154,11 @@ struct nngio_op {
 	nngio_udp *udp; // that it waits on, or has a datagram of: see udp.c
 	nngio_op  *udp_next;
 	bool       udp_waits; // it is in the list there; under that one's lock
+	nngio_stream *stream;      // of an operation that is begun in stream.c, which see
+	piece        *piece;       // what it was given; or what it sends, under the stream's lock
+	void         *flow;        // that its aio is of
+	size_t        least, most; // bytes
+	bool          streaming;   // it waits for its flow; under the stream's lock
 
 	_Atomic(nngio_handle *) listed; // in whose list of pending operations; changed under that one's lock
 };
@@ -235,6 +242,15 @@ void join_forget(nngio_op *op);
 // patience.c
 bool patience_add(nngio_op *op);
 bool patience_remove(nngio_op *op);
+
+// stream.c
+void stream_hold(nngio_stream *s);
+void stream_rele(nngio_stream *s);
+void stream_callback(nngio_op *io);
+void stream_abort(nngio_op *op, int code);
+void stream_put_back(nngio_op *op);
+void stream_drop(nngio_op *op);
+void streams_close(void);
 
 // batch.c
 void batch_park(nngio_op *op);

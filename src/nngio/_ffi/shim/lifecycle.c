@@ -57,6 +57,7 @@ static void *
 end_thread(void *arg)
 {
 	handles_close();
+	streams_close();
 	atomic_store(&ended, 1);
 	word_wake(&ended);
 	return (arg);

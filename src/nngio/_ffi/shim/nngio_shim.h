@@ -49,6 +49,7 @@ typedef struct nngio_device nngio_device;
 typedef struct nngio_handle nngio_handle;
 typedef struct nngio_op     nngio_op;
 typedef struct nngio_queue  nngio_queue;
+typedef struct nngio_stream nngio_stream;
 
 struct nngio_box {
 	nng_msg *msg; // NULL while NNG has it, and after it was sent
@@ -61,10 +62,12 @@ enum nngio_kind {
 	NNGIO_SEND  = 1,
 	NNGIO_RECV  = 2,
 	NNGIO_SLEEP = 3,
-	NNGIO_DIAL  = 4,
-	NNGIO_CLOSE = 5,
-	NNGIO_WATCH = 6,
-	NNGIO_JOIN  = 7, // wait for the end of a device
+	NNGIO_STREAM = 4, // see stream.c
+	NNGIO_FLOW  = 5, // not a call's, but a stream's own
+	NNGIO_DIAL  = 6,
+	NNGIO_CLOSE = 7,
+	NNGIO_WATCH = 8,
+	NNGIO_JOIN  = 9, // wait for the end of a device
 };
 
 // A pipe, as it was when it was made.  Read from Python.
@@ -202,6 +205,21 @@ void          nngio_device_stop(nngio_device *d);
 uint64_t      nngio_device_forwarded(nngio_device *d, nngio_handle *from);
 void          nngio_device_free(nngio_device *d);
 int           nngio_begin_join(nngio_op *op, nngio_device *d);
+
+// stream.c: byte streams; nngio_stream_wait for what is NNGIO_PENDING, or the queue
+nngio_stream *nngio_stream_dialer(const char *url, int *error);
+nngio_stream *nngio_stream_listener(const char *url, int *error);
+int           nngio_stream_listen(nngio_stream *s);
+int           nngio_stream_begin_recv(nngio_op *op, nngio_stream *s, size_t least, size_t most, int ms);
+int           nngio_stream_begin_send(nngio_op *op, nngio_stream *s, const void *data, size_t len, bool all, int ms);
+int           nngio_stream_wait(nngio_op *op);
+nngio_stream *nngio_stream_given(nngio_op *op);
+int           nngio_stream_get(nngio_stream *s, const char *name, void *value, size_t *size);
+int           nngio_stream_get_string(nngio_stream *s, const char *name, char **value);
+int           nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t size);
+int           nngio_stream_close(nngio_stream *s);
+bool          nngio_stream_closed(nngio_stream *s);
+void          nngio_stream_free(nngio_stream *s);
 
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);

@@ -60,6 +60,10 @@ op_recycle(nngio_op *op)
 		op->handle = NULL;
 	}
 	join_forget(op);
+	if (op->stream != NULL) {
+		stream_rele(op->stream);
+		op->stream = NULL;
+	}
 	if (op->queue != NULL) {
 		queue_rele(op->queue);
 		op->queue = NULL;
@@ -85,6 +89,9 @@ nngio_op_drop(nngio_op *op)
 	op->len  = 0;
 	if (op->batch_first != NULL) {
 		batch_drop(op);
+	}
+	if (op->piece != NULL) {
+		stream_drop(op);
 	}
 }
 
@@ -299,6 +306,8 @@ op_complete(nngio_op *op, int result)
 	case OP_ORPHAN:
 		if (op->kind == NNGIO_RECV) {
 			op_park(op);
+		} else if (op->kind == NNGIO_STREAM) {
+			stream_put_back(op);
 		}
 		op_recycle(op);
 		break;
@@ -429,6 +438,9 @@ op_callback(void *arg)
 	case NNGIO_RECV:
 		(op->waits ? finish_wait : finish_recv)(op);
 		break;
+	case NNGIO_FLOW:
+		stream_callback(op);
+		break;
 	default:
 		finish_sleep(op);
 		break;
@@ -542,6 +554,8 @@ nngio_op_free(nngio_op *op)
 	if (!nngio_op_busy(op)) {
 		if (op->kind == NNGIO_RECV && op->queue == NULL) {
 			op_park(op); // it had finished, and nobody had looked: as if it had been canceled in that moment
+		} else if (op->kind == NNGIO_STREAM) {
+			stream_put_back(op);
 		}
 		op_recycle(op);
 	}

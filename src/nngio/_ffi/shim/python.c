@@ -40,6 +40,9 @@ owner_dealloc(PyObject *self)
 	case OWN_DEVICE:
 		Py_BEGIN_ALLOW_THREADS nngio_device_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
+	case OWN_STREAM:
+		Py_BEGIN_ALLOW_THREADS nngio_stream_free(o->pointer);
+		Py_END_ALLOW_THREADS break;
 	default:
 		Py_BEGIN_ALLOW_THREADS nngio_op_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
@@ -196,6 +199,29 @@ own_device(PyObject *module, PyObject *object)
 	return (PyLong_FromVoidPtr(device));
 }
 
+static PyObject *
+own_endpoint(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_STREAM));
+}
+
+// The same for a stream, which the operation that was given it keeps until it is over.
+static PyObject *
+own_stream(PyObject *module, PyObject *arguments)
+{
+	PyObject *object, *address;
+	void     *pointer;
+
+	(void) module;
+	if (!PyArg_UnpackTuple(arguments, "own", 2, 2, &object, &address) ||
+	    (pointer = PyLong_AsVoidPtr(address)) == NULL || own(object, pointer, OWN_STREAM) != 0) {
+		return (NULL);
+	}
+	stream_hold(pointer);
+	Py_RETURN_NONE;
+}
+
 // The bodies of a batch, as a list of bytes; the messages stay the operation's.
 static PyObject *
 batch_bytes(PyObject *module, PyObject *address)
@@ -313,6 +339,10 @@ static PyMethodDef functions[] = {
 	{ "own_watch", own_watch, METH_VARARGS, "Let the object's attribute `_owner` own the watch at an address." },
 	{ "own_admission", own_admission, METH_VARARGS, "Let the object's attribute `_owner` own the rules at an address." },
 	{ "own_device", own_device, METH_O, "Make a device, which the object's attribute `_owner` owns; return its address." },
+	{ "own_endpoint", own_endpoint, METH_VARARGS,
+	    "Let the object's attribute `_owner` own the dialer or listener of byte streams at an address." },
+	{ "own_stream", own_stream, METH_VARARGS,
+	    "Let the object's attribute `_owner` own the stream at an address too." },
 	{ "batch_bytes", batch_bytes, METH_O, "The bodies of the messages of an operation's batch." },
 	{ "send_bytes", send_bytes, METH_VARARGS,
 	    "Send items of a list, from an index on, so many at most; return a code. The operation's `count` is the number of those sent." },

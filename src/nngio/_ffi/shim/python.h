@@ -16,6 +16,7 @@ enum owned {
 	OWN_WATCH,
 	OWN_ADMISSION,
 	OWN_DEVICE,
+	OWN_STREAM,
 };
 
 // A slot: an operation that a thread waits for, from C's pool and back.  The object that a loop's operation has in

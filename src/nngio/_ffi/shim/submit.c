@@ -187,6 +187,9 @@ nngio_op_abort(nngio_op *op, int code)
 		}
 		pthread_mutex_unlock(&h->lock);
 		break;
+	case NNGIO_STREAM:
+		stream_abort(op, code);
+		break;
 	case NNGIO_CLOSE:
 		break;
 	case NNGIO_DIAL:
@@ -229,6 +232,9 @@ nngio_op_give_up(nngio_op *op)
 		}
 	}
 	nngio_op_abort(op, NNG_ECANCELED);
+	if (op->kind == NNGIO_STREAM) {
+		stream_put_back(op);
+	}
 }
 
 // Marks an operation that was drained from its queue as done, once its callback in Python has run:

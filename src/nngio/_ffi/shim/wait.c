@@ -191,6 +191,8 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 			box->msg = NULL;
 		}
 		op_park(op);
+	} else if (op->kind == NNGIO_STREAM) {
+		stream_put_back(op);
 	}
 	nngio_op_drop(op);
 	join_forget(op);

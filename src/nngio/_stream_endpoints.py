@@ -1,0 +1,393 @@
+"""Dialers and listeners of byte streams."""
+
+import re
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote_from_bytes, urlsplit
+
+from nngio._address import AbstractAddress
+from nngio._core import library
+from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, NotSupported
+from nngio._core.library import NULL, ffi, lib, python
+from nngio._core.loops import current, take
+from nngio._core.operation import operation_in, take_slot
+from nngio._options import AddressOption, BoolOption, IntOption, Option, SizeOption, StringOption
+from nngio._stream_options import HeadersOption, SourceOption, StreamObject, TLSOption
+from nngio._streams import Stream, finish, open_streams, stream_ms, wait
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["StreamDialer", "StreamListener"]
+
+_ADDRESS = ffi.typeof("uintptr_t")
+_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)", re.IGNORECASE)
+_cast = ffi.cast
+
+
+class StreamEndpoint(StreamObject):
+    """What a dialer and a listener of streams have in common: a URL, an object in C that is made for it, and its options."""
+
+    _noun: str
+    _closed = False
+
+    tcp_nodelay = BoolOption("tcp-nodelay", "Whether its streams send small pieces at once, without waiting for more. TCP only.")
+    tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. TCP only.")
+    tls = TLSOption("tls-config", "The `TLSConfig`, for tls+tcp and wss.")
+    ws_protocol = StringOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
+    ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text, which has to be UTF-8 then.")
+    ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted; else they end the stream.")
+    ws_recv_max_frame = SizeOption("ws:rxframe-max", "The largest frame that the peer may send, in bytes; 1 MiB. 0: no limit.")
+
+    def _make(self, url: str) -> None:
+        if not isinstance(url, str):
+            raise TypeError(f"a URL is text, not {type(url).__name__}")
+        if "\0" in url:
+            raise InvalidArgument("a URL can't hold a NUL character")
+        if library.forked:
+            raise ForkedError()
+        self._url = url
+        code = ffi.new("int *")
+        c = getattr(lib, f"nngio_stream_{self._option_kind}")(url.encode(), code)
+        self._check(code[0])
+        python.own_endpoint(self, int(_cast(_ADDRESS, c)))
+        self._c = c
+
+    def _set(self, options: dict[str, Any]) -> None:
+        for name, value in options.items():
+            if not isinstance(getattr(type(self), name, None), Option):
+                raise TypeError(f"{type(self).__name__} has no option {name!r}")
+            try:
+                setattr(self, name, value)
+            except NotSupported:
+                raise NotSupported(f"{self._noun} {self._url}: that transport has no option {name!r}") from None
+
+    def _check(self, code: int) -> None:
+        """Raise the error of an attempt, in words that say what was attempted."""
+        if code == lib.NNG_ENOTSUP:
+            raise NotSupported(f"{self._noun} {self._url}: no transport of this build has byte streams for that kind of URL")
+        if code == lib.NNG_ECLOSED:
+            raise Closed(f"{self._noun} {self._url}: this {type(self).__name__} is closed")
+        if code:
+            error = NNGError.from_code(code)
+            raise type(error)(f"{self._noun} {self._url}: {error}", code=code)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """What `aclose` is the awaitable form of."""
+        raise NotImplementedError  # each has its own
+
+    async def aclose(self) -> None:
+        """Close it. The awaitable `close`: the loop goes on meanwhile.
+
+        Cancellation doesn't stop it: the cancellation is raised when it is closed.
+        """
+        if not library.forked and not self._closed:
+            await current().in_thread(self.close)
+
+    def __enter__(self) -> "Self":
+        if library.forked:
+            raise ForkedError()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Self":
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = ", its parent's" if library.forked else ", closed" if self._closed else ""
+        return f"<nngio.{type(self).__name__} {self._url}{state}>"
+
+
+class StreamDialer(StreamEndpoint):
+    """Connects to a listener at a URL, once for each `dial`.
+
+    `StreamDialer(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names. It holds no
+    connection. Thread-safe. NNG: `nng_stream_dialer_alloc`.
+    """
+
+    _option_kind = "dialer"
+    _noun = "dial"
+
+    local_address = SourceOption("local-address", "The address to connect from, a `TCPAddress`; port 0 for any. TCP only.")
+    ws_request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._options: dict[tuple[str, bytes], Any] = {}
+        self._attempts: set[Attempt] = set()
+        self._make(url)
+        self._set(options)
+
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        super()._call(verb, suffix, name, value)
+        if verb == "set":
+            self._options[suffix, name] = value
+
+    def _tls_config(self, config: Any) -> Any:
+        return config._for_dialer(urlsplit(self._url).hostname or "")
+
+    @property
+    def url(self) -> str:
+        """The URL, as it was given."""
+        return self._url
+
+    def dial(self, *, timeout: float | None = None) -> Stream:
+        """Connect, and return the stream.
+
+        `timeout` is in seconds; None waits as long as the system does. Any number of dials may be under way at a time. Ctrl-C
+        interrupts it.
+
+        Raises `ConnectionRefused`, `TimedOut`, `Unreachable`, `AddressInvalid` for a name that can't be resolved, `TryAgain` while
+        a UNIX socket's queue is full, `PermissionDenied` and `ProtocolError` for what a web server says, `Closed`.
+        NNG: `nng_stream_dialer_dial`.
+        """
+        ms = stream_ms(timeout)
+        stream = Stream._new(self._url)
+        attempt = Attempt(self)
+        try:
+            slot = take_slot()
+            op = operation_in(slot)
+            try:
+                code = finish(op, lib.nngio_stream_begin_recv(op, attempt._c, 1, 1, ms))
+                if not code:
+                    stream._take(op)
+            except BaseException:
+                lib.nngio_abandon(op, NULL)
+                raise
+            slot.over = True
+            stream._open = not code
+        finally:
+            attempt.end()
+        self._check(code)
+        return stream
+
+    async def adial(self, *, timeout: float | None = None) -> Stream:
+        """Connect. The awaitable `dial`, on asyncio and trio; cancellation ends the attempt."""
+        ms = stream_ms(timeout)
+        stream = Stream._new(self._url)
+        operation = await take()
+        attempt: Attempt | None = None
+        try:
+            attempt = Attempt(self)
+            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, attempt._c, 1, 1, -1), ms)
+            if not code:
+                stream._take(operation.c)
+        except BaseException:
+            operation.adapter.abandon(operation)
+            raise
+        else:
+            operation.over = True
+            stream._open = not code
+        finally:
+            if attempt is not None:
+                attempt.end()
+        self._check(code)
+        return stream
+
+    def close(self) -> None:
+        """Close it: attempts that are under way end with `Closed`. Streams that it made stay. Closing it again does nothing.
+
+        NNG: `nng_stream_dialer_close`, `nng_stream_dialer_free`.
+        """
+        if library.forked:
+            return
+        self._closed = True
+        lib.nngio_stream_close(self._c)
+        for attempt in list(self._attempts):
+            attempt.end()
+
+
+class Attempt(StreamObject):
+    """One dial, with a dialer of NNG's to itself: NNG's own doesn't keep one dial apart from the next, when one is cancelled."""
+
+    def __init__(self, dialer: StreamDialer) -> None:
+        code = ffi.new("int *")
+        c = lib.nngio_stream_dialer(dialer._url.encode(), code)
+        dialer._check(code[0] or (lib.NNG_ECLOSED if dialer._closed else 0))
+        python.own_endpoint(self, int(_cast(_ADDRESS, c)))
+        self._c = c
+        self._dialer = dialer
+        for (suffix, name), value in list(dialer._options.items()):
+            self._call("set", suffix, name, value)
+        dialer._attempts.add(self)
+        if dialer._closed:
+            self.end()
+
+    def end(self) -> None:
+        """End it, whatever has become of it. The stream that it has made stays."""
+        lib.nngio_stream_close(self._c)
+        self._dialer._attempts.discard(self)
+
+
+class StreamListener(StreamEndpoint):
+    """Accepts connections at a URL; it listens as soon as it is made.
+
+    `StreamListener(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names. Port 0 is
+    any port that is free: `port` and `url` tell which. A host's name is looked up meanwhile; `await StreamListener.alisten(url)` doesn't
+    hold up the loop for that. Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`, `InvalidArgument`.
+
+    Iterating over it accepts one stream after the other until it is closed. One that is dropped while open is closed with a
+    `ResourceWarning`. Thread-safe. NNG: `nng_stream_listener_alloc`, `nng_stream_listener_listen`.
+    """
+
+    _option_kind = "listener"
+    _noun = "listen at"
+
+    port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
+    local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
+    ipc_permissions = IntOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600. To be set, not read.", most=0o777)
+    ws_send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; 64 KiB. 0: no limit.")
+    ws_response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._closed = True
+        self._make(url)
+        try:
+            self._set(options)
+            self._check(lib.nngio_stream_listen(self._c))
+        except BaseException:
+            lib.nngio_stream_close(self._c)
+            raise
+        open_streams.add(self)
+        self._closed = False
+        any_port = _ANY_PORT.fullmatch(url)
+        if any_port:
+            self._url = f"{any_port[1]}:{self.port}{any_port[2]}"
+        elif url.lower() == "abstract://":
+            address = self.local_address
+            assert isinstance(address, AbstractAddress)
+            self._url = f"abstract://{quote_from_bytes(address.name, safe='')}"
+
+    @classmethod
+    async def alisten(cls, url: str, **options: Any) -> "Self":
+        """Make one. What looks up a host's name doesn't hold up the loop.
+
+        A cancellation is raised when the name is resolved, and the listener closed by then.
+        """
+        made: list[Self] = []
+        try:
+            await current().in_thread(lambda: made.append(cls(url, **options)))
+        except BaseException:
+            for listener in made:
+                listener.close()
+            raise
+        return made[0]
+
+    def _tls_config(self, config: Any) -> Any:
+        return config._for_listener()
+
+    @property
+    def url(self) -> str:
+        """The URL; port 0 has become the port that it got, and an empty abstract name the one that it got."""
+        return self._url
+
+    def accept(self, *, timeout: float | None = None) -> Stream:
+        """Wait for a peer to connect, and return the stream.
+
+        `timeout` is in seconds, None for ever. An accept that is interrupted, by Ctrl-C too, loses no connection: the next one gets it.
+
+        Raises `TimedOut`, `Closed`, `OutOfFiles`. NNG: `nng_stream_listener_accept`.
+        """
+        ms = stream_ms(timeout)
+        stream = Stream._new(self._url)
+        slot = take_slot()
+        op = operation_in(slot)
+        try:
+            code = finish(op, lib.nngio_stream_begin_recv(op, self._c, 1, 1, ms))
+            if not code:
+                stream._take(op)
+        except BaseException:
+            lib.nngio_abandon(op, NULL)
+            raise
+        slot.over = True
+        stream._open = not code
+        if code:
+            self._fail(code)
+        return stream
+
+    async def aaccept(self, *, timeout: float | None = None) -> Stream:
+        """Wait for a peer to connect. The awaitable `accept`; a cancelled one loses no connection: the next one gets it."""
+        ms = stream_ms(timeout)
+        stream = Stream._new(self._url)
+        operation = await take()
+        try:
+            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, self._c, 1, 1, -1), ms)
+            if not code:
+                stream._take(operation.c)
+        except BaseException:
+            operation.adapter.abandon(operation)
+            raise
+        operation.over = True
+        stream._open = not code
+        if code:
+            self._fail(code)
+        return stream
+
+    def _fail(self, code: int) -> NoReturn:
+        if code == lib.NNG_ECLOSED:
+            raise Closed("this listener is closed")
+        raise NNGError.from_code(code)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """Those who connect, one after the other, until the listener is closed."""
+        while True:
+            try:
+                stream = self.accept()
+            except ForkedError:
+                raise
+            except Closed:
+                return
+            yield stream
+
+    def __aiter__(self) -> AsyncIterator[Stream]:
+        """Those who connect, one after the other, until the listener is closed."""
+        return Accepted(self)
+
+    def close(self) -> None:
+        """Close it: accepts that wait end with `Closed`. Streams that were accepted stay. Closing it again does nothing.
+
+        A connection that nobody has accepted is closed with it. The file of a UNIX socket is removed. Blocks while a websocket's
+        handshakes are ended. NNG: `nng_stream_listener_close`, `nng_stream_listener_free`.
+        """
+        if library.forked or self._closed:
+            return
+        self._closed = True
+        lib.nngio_stream_close(self._c)
+        open_streams.discard(self)
+
+    def __del__(self) -> None:
+        if library.forked or self._closed:
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        if not library.exiting:
+            self.close()
+
+
+class Accepted:
+    """The same for those who connect to a listener."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: StreamListener) -> None:
+        self._listener = listener
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> Stream:
+        try:
+            return await self._listener.aaccept()
+        except ForkedError:
+            raise
+        except Closed:
+            raise StopAsyncIteration from None

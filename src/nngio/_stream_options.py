@@ -1,0 +1,132 @@
+"""Options of byte streams, and of what makes them: the types that only they have, and how they are read and set."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nngio._address import Address, TCPAddress
+from nngio._core.errors import check
+from nngio._core.library import NULL, ffi, lib
+from nngio._options import AddressOption, HasOptions, Option, StringOption
+
+__all__ = ["HeadersOption", "PeerOption", "ReceivedHeadersOption", "SourceOption", "StreamObject", "TLSOption"]
+
+_CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
+
+
+class StreamObject(HasOptions):
+    """A stream, or what makes streams: a pointer in C, with options."""
+
+    _c: Any
+    _owner: Any
+
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        if verb == "get" and suffix == "string":
+            code = lib.nngio_stream_get_string(self._c, name, value)
+        elif verb == "get":
+            code = lib.nngio_stream_get(self._c, name, value, ffi.new("size_t *", ffi.sizeof(_CTYPES[suffix])))
+        elif suffix == "string":
+            code = lib.nngio_stream_set(self._c, name, value, len(value) + 1)
+        else:
+            box = ffi.new(f"{_CTYPES[suffix]} *", value)
+            code = lib.nngio_stream_set(self._c, name, box, ffi.sizeof(_CTYPES[suffix]))
+        check(code)
+
+    def _tls_config(self, config: Any) -> Any:
+        """NNG's configuration for a `TLSConfig`."""
+        raise NotImplementedError  # dialers and listeners each have their own
+
+    def _text(self, name: bytes) -> str | None:
+        """An option that is text, or may be nothing."""
+        out = self._get("char **", "string", name)
+        if out[0] == NULL:
+            return None
+        try:
+            raw: bytes = ffi.string(out[0])
+        finally:
+            lib.nng_strfree(out[0])
+        return raw.decode("utf-8", "surrogateescape")
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it belongs to this process; pass its URL instead")
+
+
+class PeerOption(Option[int]):
+    """A number that the system tells of the peer; read only."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        super().__init__(name, doc, readonly=True)
+
+    def read(self, instance: HasOptions) -> int:
+        value: int = instance._get("uint64_t *", "uint64", self.option)[0]
+        return value
+
+
+class SourceOption(AddressOption):
+    """The address that a dialer connects from."""
+
+    def write(self, instance: HasOptions, value: Address) -> None:
+        import socket
+
+        if not isinstance(value, TCPAddress):
+            raise self.refuse(value, "a TCPAddress")
+        host, port = value.host, value.port
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ValueError(f"{self.attribute} has a port from 0, for any, to 65535, not {port!r}")
+        address = ffi.new("nng_sockaddr *")
+        try:
+            if ":" in host:
+                address.s_in6.sa_family, address.s_in6.sa_port = lib.NNG_AF_INET6, socket.htons(port)
+                address.s_in6.sa_addr = socket.inet_pton(socket.AF_INET6, host)
+            else:
+                address.s_in.sa_family, address.s_in.sa_port = lib.NNG_AF_INET, socket.htons(port)
+                ffi.memmove(ffi.addressof(address.s_in, "sa_addr"), socket.inet_pton(socket.AF_INET, host), 4)
+        except OSError:
+            raise ValueError(f"{self.attribute} is an IP address and a port; {host!r} is no IP address") from None
+        instance._call("set", "addr", self.option, address[0])
+
+
+class HeadersOption(Option[Mapping[str, str]]):
+    """Headers of a websocket's handshake that are sent; NNG gives each a name and a value."""
+
+    def read(self, instance: HasOptions) -> Mapping[str, str]:
+        given: dict[str, str] = vars(instance).get(f"_{self.attribute}", {})
+        return dict(given)
+
+    def write(self, instance: HasOptions, value: Mapping[str, str]) -> None:
+        if not isinstance(value, Mapping):
+            raise self.refuse(value, "a mapping of names to values")
+        for name, text in value.items():
+            if not isinstance(name, str) or not isinstance(text, str):
+                raise TypeError(f"{self.attribute} has names and values that are text; got {name!r}: {text!r}")
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ValueError(f"{name!r} is no name of a header: letters, digits and - as a rule")
+            if re.search(r"[\r\n\0]", text):
+                raise ValueError(f"the header {name} has a value of one line, without NUL, not {text!r}")
+        for name, text in value.items():
+            instance._call("set", "string", self.option + name.encode(), text.encode())
+        vars(instance)[f"_{self.attribute}"] = {**self.read(instance), **value}
+
+
+class ReceivedHeadersOption(Option[Mapping[str, str]]):
+    """Headers of a websocket's handshake, as they went over the wire; read only."""
+
+    def read(self, instance: HasOptions) -> Mapping[str, str]:
+        headers: dict[str, str] = {}
+        for line in StringOption.read(self, instance).splitlines():  # type: ignore[arg-type]
+            name, colon, text = line.partition(":")
+            if colon:
+                headers[name] = f"{headers[name]}, {text.strip()}" if name in headers else text.strip()
+        return headers
+
+
+class TLSOption(Option[Any]):
+    """The `TLSConfig` of a dialer or listener."""
+
+    def read(self, instance: HasOptions) -> Any:
+        return vars(instance).get("_tls")
+
+    def write(self, instance: HasOptions, value: Any) -> None:
+        assert isinstance(instance, StreamObject)
+        instance._call("set", "ptr", self.option, instance._tls_config(value))
+        vars(instance)["_tls"] = value
