@@ -509,13 +509,16 @@ reading_error(nngio_stream *s, int rv)
 	if (s->tls && rv == NNG_ECONNREFUSED) {
 		return (NNG_ECONNSHUT);
 	}
-	return (rv == NNG_ECLOSED ? NNG_ECONNRESET : rv);
+	return (rv == NNG_ECLOSED && atomic_load(&s->closed) == 0 ? NNG_ECONNRESET : rv);
 }
 
 static int
 writing_error(nngio_stream *s, int rv)
 {
-	return (rv == NNG_ECLOSED || (s->tls && rv == NNG_ECONNREFUSED) ? NNG_ECONNSHUT : rv);
+	if (s->tls && rv == NNG_ECONNREFUSED) {
+		return (NNG_ECONNSHUT);
+	}
+	return (rv == NNG_ECLOSED && atomic_load(&s->closed) == 0 ? NNG_ECONNSHUT : rv);
 }
 
 // NNG has given back the aio of a stream's flow that comes in.
@@ -544,6 +547,9 @@ received(nngio_stream *s, flow *f, int rv, size_t n)
 		f->shut = true; // that is what it says of a reset too, and before the last bytes are read
 	} else {
 		f->error = reading_error(s, rv);
+		if (rv == NNG_ECONNSHUT && s->out.error == NNG_ECONNRESET) {
+			f->error = NNG_ECONNRESET; // the system tells it once, and a send has heard it
+		}
 		if (s->tls && s->out.error == 0) {
 			s->out.error = NNG_ECONNSHUT; // NNG would take what is sent, and let it lie
 		}
