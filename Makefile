@@ -3,6 +3,7 @@
 #   PYTHON=python3.12     the interpreter that .venv is made with (3.11 or later)
 #   RACES="exit close"    which files of tests/stress `make stress` runs, all of them unless set; with test-sid, what runs there
 #                         in place of the suite (RACES=all for all)
+#   MINUTES=10            how long `make soak` takes, an hour unless set
 #   ARGS="-k retry -x"    more arguments for pytest (test, test-wheel, test-sid, sanitize), or for what run and bench start
 #
 # What is up to date is told by stamps in .venv/stamps. The variables of nng_src/README.md work here too.
@@ -10,6 +11,7 @@
 PYTHON ?= python3
 ARGS   ?=
 RACES  ?=
+MINUTES ?= 60
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -33,7 +35,7 @@ REMOVED  := $(if $(wildcard src/nngio/_nng.*.so),,FORCE)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test stress test-sid test-wheel lint format sanitize docs bench wheel check-wheel clean FORCE
+.PHONY: help run test stress soak test-sid test-wheel lint format sanitize docs bench wheel check-wheel clean FORCE
 
 help: ## list the verbs
 	@echo "nngio: make VERB"
@@ -49,6 +51,9 @@ test: $(STAMPS)/installed $(STAMPS)/test ## run the whole suite
 stress: $(STAMPS)/installed $(STAMPS)/test ## run the long races, by the thousand, that are too long for `make test`
 	@PYTHON=$(BIN)/python tools/packages.sh test
 	$(BIN)/python -m pytest $(or $(RACES:%=tests/stress/test_%.py),tests/stress) $(ARGS)
+
+soak: $(STAMPS)/installed $(STAMPS)/test ## run everything at once for an hour (MINUTES=10), and see that nothing grows, stalls or gets lost
+	$(BIN)/python tools/soak.py --seconds $$(($(MINUTES) * 60)) $(ARGS)
 
 test-sid: ## run it in Debian sid: system NNG 1.12, Python 3.14 (root only, five minutes the first time)
 	@tools/sid.sh $(ARGS)

@@ -43,6 +43,12 @@ for task in "$@"; do
         test)
             need nngcat nng-utils
             need nanocat nanomsg-utils
+            # Several hosts (tests/network.py): root only, and Linux only.
+            if [ "$(id -u)" = 0 ] && [ "$(uname -s)" = Linux ]; then
+                need ip iproute2
+                need ss iproute2
+                need nft nftables
+            fi
             ;;
         sid)
             need debootstrap debootstrap

@@ -18,7 +18,7 @@ tree=/nngio
 
 packages=(
     ca-certificates gcc libc6-dev libnng-dev make pkgconf python3 python3-dev python3-venv # to build
-    git nanomsg-utils nng-utils                                                            # to test
+    git iproute2 nanomsg-utils nftables nng-utils                                          # to test
 )
 
 die() {
@@ -70,7 +70,7 @@ in_sid() {
     local variables=()
     local name
     # The host's settings for pip, proxies, and what the build understands; of paths only what makes sense there.
-    for name in $(compgen -e | grep -iE '^(PIP_|(https?|ftp|all|no)_proxy$|CI$|NO_COLOR$|FORCE_COLOR$|NNGIO_RACES$|NNGIO_STORM$)'); do
+    for name in $(compgen -e | grep -iE '^(PIP_|(https?|ftp|all|no)_proxy$|CI$|NO_COLOR$|FORCE_COLOR$|NNGIO_RACES$|NNGIO_STORM$|NNGIO_NETWORK_ROUNDS$|NNGIO_SOAK_SECONDS$)'); do
         variables+=("$name=${!name}")
     done
     chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
