@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nngio
-from nngio.lowlevel import check, lib
 
 if TYPE_CHECKING:
     from network import Host
@@ -125,11 +124,11 @@ class Peer:
         socket = self.sockets[name] = getattr(nngio, protocol)(**arguments)
         if listen:
             listener = nngio.Listener(socket, listen)
-            check(lib.nng_listener_set_bool(listener._c, b"tcp-keepalive", keepalive))
+            listener.tcp_keepalive = keepalive
             listener.start()
         for url in [dial] if isinstance(dial, str) else dial or ():
             dialer = nngio.Dialer(socket, url)
-            check(lib.nng_dialer_set_bool(dialer._c, b"tcp-keepalive", keepalive))
+            dialer.tcp_keepalive = keepalive
             dialer.start(block=block)
 
     def call(self, name: str, verb: str, data: list[str], style: str, keywords: dict[str, Any]) -> list[Any]:

@@ -564,6 +564,16 @@ def stream_listener(response_header: bytes = b"") -> Iterator[int]:
 
 
 @patched_listener
+def test_websocket_listeners_that_ask_for_any_port_get_one_each() -> None:
+    """Also when the second is made before the first is started: they would share a server, and one's TLS settings."""
+    with nngio.Pair0() as pair:
+        listeners = [nngio.Listener(pair, f"ws://127.0.0.1:0/{path}") for path in ("a", "b")]
+        for listener in listeners:
+            listener.start()
+        assert listeners[0].port != listeners[1].port
+
+
+@patched_listener
 def test_websockets_that_nobody_fetched_go_with_their_listener() -> None:
     """Three hundred listeners, with two peers each that have had their answer."""
     with descriptors_come_back():
