@@ -596,6 +596,29 @@ def test_a_websocket_that_comes_about_while_its_listener_closes_goes_with_it() -
 
 
 @patched_listener
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_peers_that_a_listener_has_greeted_go_with_it(transport: str, address: Address) -> None:
+    """At whatever moment it closes, five hundred times: the greetings were under way, or done with and nobody had fetched the peer."""
+    chance = random.Random(transport)
+    with descriptors_come_back(), nngio.Pair0() as pair:
+        for _ in range(500):
+            listener = pair.listen(address(transport))
+            if transport == "tcp":
+                peers = shake_hands(listener.port, "tcp")
+            else:
+                peers = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+                for peer in peers:
+                    peer.connect(listener.url.removeprefix("ipc://"))
+                    peer.sendall(HANDSHAKES["tcp"])
+            end = time.perf_counter() + chance.uniform(0, 0.0005)
+            while time.perf_counter() < end:
+                pass
+            listener.close()
+            for peer in peers:
+                peer.close()
+
+
+@patched_listener
 def test_a_websocket_listener_that_closes_while_it_answers_comes_to_its_end() -> None:
     """A peer doesn't take in the answer, which is too long for the connection; closing takes it back."""
     with descriptors_come_back():
