@@ -41,7 +41,9 @@ def open_socket(kind: str, wants: Wants) -> Any:
 
 def tls_options(wants: Wants) -> dict[str, Any]:
     """The options of a socket that uses TLS: `server.pem` for one that listens, `ca.pem` for one that dials to `localhost`."""
-    raise Unsupported(f"TLS, with {wants.tls}")  # to be filled in when nngio has it
+    if wants.listen:
+        return {"tls": nngio.TLSConfig(cert=f"{wants.tls}/server.pem")}
+    return {"tls": nngio.TLSConfig(ca=f"{wants.tls}/ca.pem", server_name="localhost")}
 
 
 def open_context(socket: Any) -> Any:

@@ -73,6 +73,7 @@ from nngio._socket import Socket
 from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
 from nngio._stream_endpoints import StreamDialer, StreamListener
 from nngio._streams import Stream
+from nngio._tls import TLSConfig
 from nngio._udp import UDP, Datagram
 from nngio._url import URL
 
@@ -157,6 +158,7 @@ __all__ = [
     "Surveyor0",
     "SurveyorContext",
     "TCPAddress",
+    "TLSConfig",
     "TimedOut",
     "TryAgain",
     "Unreachable",

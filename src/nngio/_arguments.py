@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from nngio._admission import Admission
+    from nngio._tls import TLSConfig
 
 __all__ = [
     "Bus0Arguments", "Pair0Arguments", "Pair1Arguments", "Pub0Arguments", "Pull0Arguments", "Push0Arguments", "Rep0Arguments",
@@ -21,6 +22,7 @@ class _Arguments(TypedDict, total=False):
     block: bool
     prefetch: int
     admission: "Admission | None"
+    tls: "TLSConfig | None"
     name: str
     reconnect_time_max: float
     reconnect_time_min: float

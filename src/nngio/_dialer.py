@@ -12,6 +12,7 @@ from nngio._core.loops import current
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, SecondsOption, SizeOption
+from nngio._tls import TLSConfig, is_tls
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -39,7 +40,7 @@ class Dialer(Endpoint):
     """Keeps one connection to a peer that listens at a URL, and makes it anew whenever it is lost.
 
     `Dialer(socket, url, **options)` makes one to be configured and then started; `socket.dial(url, **options)` does both.
-    An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_dialer_create`.
+    `tls` says whom to trust, for `tls+tcp://` and `wss://`. An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_dialer_create`.
     """
 
     _option_kind = "dialer"
@@ -111,8 +112,8 @@ class Dialer(Endpoint):
         patch="websocket-size-limits",
     )
 
-    def __init__(self, socket: "Socket", url: str, **options: "Unpack[DialerOptions]") -> None:
-        super().__init__(socket, url, {**options})
+    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]") -> None:
+        super().__init__(socket, url, tls, {**options})
 
     def start(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect.
@@ -168,7 +169,7 @@ class Dialer(Endpoint):
         self._ended = True
 
     def _outcome(self, code: int) -> None:
-        if code == lib.NNG_ECONNREFUSED:
+        if code == lib.NNG_ECONNREFUSED and not is_tls(self._url):
             raise ConnectionRefused(
                 f"dial {self._url}: nobody listens there (Connection refused); pass block=False to go on trying in the background"
             )

@@ -10,6 +10,7 @@ from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
 from nngio._headers import Headers
 from nngio._options import HasOptions, Option, either, set_options
+from nngio._tls import TLSConfig, check_tls, configure, is_tls, reason
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
@@ -33,18 +34,20 @@ class Endpoint(HasOptions):
 
     _headers: Headers | None = None
 
-    def __init__(self, socket: "Socket", url: str, options: dict[str, Any]) -> None:
+    def __init__(self, socket: "Socket", url: str, tls: TLSConfig | None, options: dict[str, Any]) -> None:
         self.socket = socket
         if not isinstance(url, str):
             raise TypeError(f"a URL is text, not {type(url).__name__}")
         if "\0" in url:
             raise InvalidArgument("a URL can't hold a NUL character")
+        check_tls(tls, url)
+        self._tls = tls or (socket._tls if is_tls(url) else None)
         self._c = ffi.new(f"nng_{self._option_kind} *")[0]
         out = ffi.new(f"nng_{self._option_kind} *")
         socket._check_open()
+        self._url = url
         self._check(getattr(lib, f"nng_{self._option_kind}_create")(out, socket._c, url.encode()), f"{self._noun} {url}")
         self._c = out[0]
-        self._url = url
         self._started = False
         socket._endpoints[self._option_kind, self.id] = self
         try:
@@ -67,6 +70,11 @@ class Endpoint(HasOptions):
     def closed(self) -> bool:
         """Whether it was closed, by itself or with its socket."""
         return self._ended or self.socket.closed
+
+    @property
+    def tls(self) -> TLSConfig | None:
+        """Its TLS configuration: its own, or the socket's; None for a URL without TLS."""
+        return self._tls
 
     @property
     def id(self) -> int:
@@ -109,7 +117,7 @@ class Endpoint(HasOptions):
             raise NNGError.from_code(code, f"{doing}: no transport of this build knows that kind of URL")
         if code:
             error = NNGError.from_code(code)
-            raise type(error)(f"{doing}: {error}", code=code)
+            raise type(error)(f"{doing}: {error}{reason(code, self._url, self._tls)}", code=code)
 
     def close(self) -> None:
         """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""
@@ -158,5 +166,6 @@ class Endpoint(HasOptions):
             raise ForkedError()
         if self._started:
             raise BadState(f"this {type(self).__name__.lower()} was started before")
+        configure(self, self._tls)
         if self._headers is not None:
             self._headers._give_all()

@@ -10,6 +10,7 @@ from nngio._core.library import ffi, lib
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption
+from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -37,7 +38,7 @@ class Listener(Endpoint):
     """Accepts connections at a URL.
 
     `Listener(socket, url, **options)` makes one to be configured and then started; `socket.listen(url, **options)` does both.
-    An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_listener_create`.
+    `tls` has the certificate to show, for `tls+tcp://` and `wss://`. An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_listener_create`.
     """
 
     _option_kind = "listener"
@@ -111,8 +112,8 @@ class Listener(Endpoint):
         transports=WEB,
     )
 
-    def __init__(self, socket: "Socket", url: str, **options: "Unpack[ListenerOptions]") -> None:
-        super().__init__(socket, url, {**options})
+    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> None:
+        super().__init__(socket, url, tls, {**options})
 
     def start(self) -> None:
         """Bind and accept. Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`. NNG: `nng_listener_start`."""

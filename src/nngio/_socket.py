@@ -29,6 +29,7 @@ from nngio._options import (
     set_options,
 )
 from nngio._peers import HasPeers
+from nngio._tls import TLSConfig, check_tls
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -50,7 +51,7 @@ class Socket(Channel, HasPeers, HasOptions):
     by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
     `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
     messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing. `admission` has
-    rules for who may connect.
+    rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not given one of their own.
 
     Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
     All methods are thread-safe, `close` included. A socket doesn't survive a fork.
@@ -75,8 +76,11 @@ class Socket(Channel, HasPeers, HasOptions):
         block: bool = True,
         prefetch: int = 0,
         admission: Admission | None = None,
+        tls: TLSConfig | None = None,
         **options: Any,
     ) -> None:
+        check_tls(tls)
+        self._tls = tls
         opener = self._opener(raw)
         self._is_raw = bool(raw)
         self._listeners: list[Listener] = []
@@ -122,6 +126,11 @@ class Socket(Channel, HasPeers, HasOptions):
     def prefetch(self) -> int:
         """How many messages it reads ahead; 0 if it doesn't."""
         return self._prefetch
+
+    @property
+    def tls(self) -> TLSConfig | None:
+        """The TLS configuration of its dialers and listeners that have none of their own."""
+        return self._tls
 
     def _prepare(self) -> None:
         """What a protocol has to do before the first peer may come."""
@@ -199,18 +208,20 @@ class Socket(Channel, HasPeers, HasOptions):
         if self.closed:
             raise Closed("this socket is closed")
 
-    def listen(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
+    def listen(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
 
-        `options` are the listener's. Raises `AddressInUse`, `AddressInvalid`, `InvalidArgument` for a malformed URL.
+        `tls` has the certificate to show, for `tls+tcp://` and `wss://`. `options` are the listener's.
+
+        Raises `AddressInUse`, `AddressInvalid`, `InvalidArgument` for a malformed URL.
         NNG: `nng_listen`.
         """
-        listener = self._listen(url, {**options})
+        listener = self._listen(url, tls, {**options})
         self._listeners.append(listener)
         return listener
 
-    def _listen(self, url: str, options: dict[str, Any]) -> Listener:
-        listener = Listener(self, url, **options)
+    def _listen(self, url: str, tls: TLSConfig | None, options: dict[str, Any]) -> Listener:
+        listener = Listener(self, url, tls=tls, **options)
         try:
             listener.start()
         except BaseException:
@@ -218,14 +229,17 @@ class Socket(Channel, HasPeers, HasOptions):
             raise
         return listener
 
-    def dial(self, url: str, *, block: bool = True, timeout: float | None = None, **options: "Unpack[DialerOptions]") -> Dialer:
+    def dial(
+        self, url: str, *, block: bool = True, timeout: float | None = None, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]"
+    ) -> Dialer:
         """Connect to a peer that listens at a URL, and return the dialer, which reconnects by itself from then on.
 
         `block` waits for the first connection, at most `timeout` seconds, and raises `ConnectionRefused`, `TimedOut`, ...
-        Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `options`
+        Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `tls` says whom
+        to trust, for `tls+tcp://` and `wss://`: `PeerAuthError`, `CryptoError` and others tell that the handshake failed. `options`
         are the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
         """
-        dialer = Dialer(self, url, **options)
+        dialer = Dialer(self, url, tls=tls, **options)
         try:
             dialer.start(block=block, timeout=timeout)
         except BaseException:
@@ -263,22 +277,24 @@ class Socket(Channel, HasPeers, HasOptions):
         self._closed = True
         open_sockets.discard(self)
 
-    async def alisten(self, url: str, **options: "Unpack[ListenerOptions]") -> Listener:
+    async def alisten(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.
         """
-        listener = await made_in_thread(lambda: self._listen(url, {**options}))
+        listener = await made_in_thread(lambda: self._listen(url, tls, {**options}))
         self._listeners.append(listener)
         return listener
 
-    async def adial(self, url: str, *, timeout: float | None = None, block: bool = True, **options: "Unpack[DialerOptions]") -> Dialer:
+    async def adial(
+        self, url: str, *, timeout: float | None = None, block: bool = True, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]"
+    ) -> Dialer:
         """Connect to a peer that listens at a URL. The awaitable `dial`, on asyncio and trio.
 
         Cancellation and the timeout close the dialer.
         """
         # Only a URL with a source address needs the name server before the dialer is started.
-        dialer = await made_in_thread(lambda: Dialer(self, url, **options)) if ";" in url else Dialer(self, url, **options)
+        dialer = await made_in_thread(lambda: Dialer(self, url, tls=tls, **options)) if ";" in url else Dialer(self, url, tls=tls, **options)
         try:
             await dialer.astart(block=block, timeout=timeout)
         except BaseException as error:

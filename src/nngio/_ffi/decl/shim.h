@@ -188,6 +188,9 @@ int nngio_log_start(void);
 void nngio_log_wakes(nngio_queue *q);
 bool nngio_log_take(nngio_log_record *record, uint64_t *lost);
 
+nng_tls_config *nngio_tls_config_new(nng_tls_mode mode, int *error);
+void nngio_tls_config_free(nng_tls_config *config);
+
 uint32_t nngio_udp_open(const nng_sockaddr *address, uint32_t most, int *error);
 int nngio_udp_close(uint32_t id);
 int nngio_udp_recv(uint32_t id, nngio_op *op, int ms);

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
 
 #define NNGIO_AGAIN (-1)  // the wait was interrupted: let Python look at its signals, then wait again
 #define NNGIO_FORKED (-2) // the handle belongs to the parent of this process
@@ -277,6 +278,10 @@ bool         nngio_queue_attend(nngio_queue *q);
 bool         nngio_queue_attends(nngio_queue *q);
 int          nngio_queue_wait(nngio_queue *q, int ms);
 void         nngio_queue_wake(nngio_queue *q);
+
+// tls.c
+nng_tls_config *nngio_tls_config_new(nng_tls_mode mode, int *error);
+void            nngio_tls_config_free(nng_tls_config *config);
 
 // udp.c
 uint32_t nngio_udp_open(const nng_sockaddr *address, uint32_t most, int *error);
