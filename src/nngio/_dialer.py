@@ -40,7 +40,8 @@ class Dialer(Endpoint):
     """Keeps one connection to a peer that listens at a URL, and makes it anew whenever it is lost.
 
     `Dialer(socket, url, **options)` makes one to be configured and then started; `socket.dial(url, **options)` does both.
-    `tls` says whom to trust, for `tls+tcp://` and `wss://`. An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_dialer_create`.
+    `tls` says whom to trust, for `tls+tcp://` and `wss://`.
+    An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_dialer_create`.
     """
 
     _option_kind = "dialer"

@@ -38,7 +38,8 @@ class Listener(Endpoint):
     """Accepts connections at a URL.
 
     `Listener(socket, url, **options)` makes one to be configured and then started; `socket.listen(url, **options)` does both.
-    `tls` has the certificate to show, for `tls+tcp://` and `wss://`. An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_listener_create`.
+    `tls` has the certificate to show, for `tls+tcp://` and `wss://`.
+    An option that is set later counts for the connections that are made from then on. Thread-safe. NNG: `nng_listener_create`.
     """
 
     _option_kind = "listener"

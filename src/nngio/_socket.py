@@ -230,7 +230,13 @@ class Socket(Channel, HasPeers, HasOptions):
         return listener
 
     def dial(
-        self, url: str, *, block: bool = True, timeout: float | None = None, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]"
+        self,
+        url: str,
+        *,
+        block: bool = True,
+        timeout: float | None = None,
+        tls: TLSConfig | None = None,
+        **options: "Unpack[DialerOptions]",
     ) -> Dialer:
         """Connect to a peer that listens at a URL, and return the dialer, which reconnects by itself from then on.
 
@@ -287,14 +293,22 @@ class Socket(Channel, HasPeers, HasOptions):
         return listener
 
     async def adial(
-        self, url: str, *, timeout: float | None = None, block: bool = True, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]"
+        self,
+        url: str,
+        *,
+        timeout: float | None = None,
+        block: bool = True,
+        tls: TLSConfig | None = None,
+        **options: "Unpack[DialerOptions]",
     ) -> Dialer:
         """Connect to a peer that listens at a URL. The awaitable `dial`, on asyncio and trio.
 
         Cancellation and the timeout close the dialer.
         """
         # Only a URL with a source address needs the name server before the dialer is started.
-        dialer = await made_in_thread(lambda: Dialer(self, url, tls=tls, **options)) if ";" in url else Dialer(self, url, tls=tls, **options)
+        dialer = (
+            await made_in_thread(lambda: Dialer(self, url, tls=tls, **options)) if ";" in url else Dialer(self, url, tls=tls, **options)
+        )
         try:
             await dialer.astart(block=block, timeout=timeout)
         except BaseException as error:

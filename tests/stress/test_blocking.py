@@ -43,6 +43,7 @@ Scene = Callable[[Loop, Tasks], Awaitable[None]]
 
 HOLD_UP_MS = 5.0
 ATTEMPTS = 3
+ANYBODY = nngio.TLSConfig(auth="none")
 SHORT = 0.25
 """Seconds after which what goes on for ever is given up."""
 
@@ -171,7 +172,7 @@ def test_a_dial_that_gets_no_answer_does_not_hold_up_the_loop(loop: Loop, silent
     """Neither its beginning, nor its timeout, nor what is left of it when the socket is closed."""
 
     async def dial(url: str) -> None:
-        async with nngio.Pair0() as socket:
+        async with nngio.Pair0(tls=ANYBODY) as socket:
             with pytest.raises(nngio.TimedOut):
                 await socket.adial(url, timeout=SHORT)
 
@@ -183,7 +184,7 @@ def test_a_dial_that_is_cancelled_does_not_hold_up_the_loop(loop: Loop, silent: 
     """At whatever stage the connection is: after one, three, ten, thirty milliseconds."""
 
     async def scene(loop: Loop, tasks: Tasks) -> None:
-        async with nngio.Bus0() as socket:
+        async with nngio.Bus0(tls=ANYBODY) as socket:
             for milliseconds in (1, 3, 10, 30):
                 started = [tasks.start(socket.adial, url) for url in silent]
                 await loop.sleep(milliseconds / 1000)
@@ -201,7 +202,7 @@ def test_a_dial_in_the_background_does_not_hold_up_the_loop(loop: Loop, silent: 
     """Begun, left alone for a while, and ended with its socket."""
 
     async def dial(url: str) -> None:
-        async with nngio.Pair0() as socket:
+        async with nngio.Pair0(tls=ANYBODY) as socket:
             await socket.adial(url, block=False)
             await loop.sleep(0.05)
 
@@ -213,7 +214,7 @@ def test_closing_a_socket_under_a_dial_does_not_hold_up_the_loop(loop: Loop, sil
     """Each dial ends with Closed, within a second."""
 
     async def scene(loop: Loop, tasks: Tasks) -> None:
-        async with nngio.Bus0() as socket:
+        async with nngio.Bus0(tls=ANYBODY) as socket:
             started = [tasks.start(socket.adial, url) for url in silent]
             await loop.sleep(0.05)
             begun = time.monotonic()

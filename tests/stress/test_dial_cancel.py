@@ -31,6 +31,7 @@ each_loop = pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP, TRIO], ids=repr)
 ANSWERING = ("tcp", "ws", "ipc") if b" + " in ffi.string(lib.nngio_build_nng_source) else ("tcp", "ipc")
 DIALS = 2000
 AT_ONCE = 20
+ANYBODY = nngio.TLSConfig(auth="none")
 SECONDS = 10
 """What NNG may take to tear down what is closed."""
 
@@ -129,7 +130,7 @@ def test_two_thousand_dials_given_up_at_random_moments_leave_nothing_behind(
             assert not is_there(dialer.id)
 
     async def main(tasks: Tasks) -> None:
-        with nngio.Bus0() as server, nngio.Bus0() as socket:
+        with nngio.Bus0(tls=ANYBODY) as server, nngio.Bus0(tls=ANYBODY) as socket:
             live = [server.listen(address(transport)).url for transport in ANSWERING]
             urls = [*silent, *nowhere, *live]
 
@@ -165,10 +166,10 @@ def test_a_socket_that_closes_while_its_dials_are_given_up_ends_them_all(
     chance = random.Random(21)
 
     async def main(tasks: Tasks) -> None:
-        with nngio.Bus0() as server:
+        with nngio.Bus0(tls=ANYBODY) as server:
             urls = [*silent, *nowhere, *(server.listen(address(transport)).url for transport in ANSWERING)]
             for _ in range(100):
-                async with nngio.Bus0() as socket:
+                async with nngio.Bus0(tls=ANYBODY) as socket:
                     dials = [tasks.start(socket.adial, url) for url in urls]
                     await loop.sleep(chance.uniform(0, 0.03))
                     for task in chance.sample(dials, 5):
@@ -195,7 +196,7 @@ def test_a_loop_that_closes_while_it_dials_is_not_held_up_and_closes_the_dialers
 
     def scene() -> float:
         loop = new_loop()
-        with nngio.Bus0() as socket:
+        with nngio.Bus0(tls=ANYBODY) as socket:
             tasks = [loop.create_task(socket.adial(url)) for url in silent * 5]
             loop.run_until_complete(asyncio.sleep(0.01))
             begun = time.monotonic()
@@ -223,7 +224,7 @@ def test_a_coroutine_that_is_dropped_while_it_dials_closes_its_dialer(
     """The operation is used again when it has come to its end."""
 
     async def main() -> None:
-        with nngio.Bus0() as socket:
+        with nngio.Bus0(tls=ANYBODY) as socket:
             first = next_number()
             for url in silent * 5:
                 coroutine = socket.adial(url)
