@@ -24,8 +24,13 @@ MBEDTLS_3 = b" 3." in ffi.string(lib.nng_tls_engine_description())
 # NNG's own tells what fails in a handshake with fewer codes.
 NOT_VERIFIED: tuple[type[nngio.NNGError], ...] = (nngio.PeerAuthError,) if PATCHED else (nngio.PeerAuthError, nngio.CryptoError)
 NOT_TLS: tuple[type[nngio.NNGError], ...] = (nngio.ProtocolError,) if PATCHED else (nngio.ProtocolError, nngio.CryptoError)
-REFUSED = (nngio.CryptoError, nngio.ConnectionShutdown, nngio.ConnectionReset, nngio.ConnectionRefused)
-"""What a dialer may see of a listener that doesn't accept it."""
+REFUSED: tuple[type[nngio.NNGError], ...] = (
+    nngio.CryptoError,
+    nngio.ConnectionShutdown,
+    nngio.ConnectionReset,
+    *(() if PATCHED else (nngio.ConnectionRefused, nngio.TimedOut)),
+)
+"""What a dialer may see of a listener that doesn't accept it. NNG's own may miss that the listener has hung up."""
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
