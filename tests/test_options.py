@@ -296,7 +296,7 @@ def test_the_page_about_options_has_them_all() -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tools/options.py"
 
 
-CONSTRUCTOR = {"admission", "listen", "dial", "raw", "block", "prefetch"}
+CONSTRUCTOR = {"admission", "listen", "dial", "raw", "block", "prefetch", "tls"}
 
 
 def test_type_checkers_see_the_keyword_arguments_that_there_are() -> None:

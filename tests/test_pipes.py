@@ -695,19 +695,9 @@ def test_a_tls_pipe_tells_who_was_verified(names: bool, tmp_path: Any) -> None:
     ):
         certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / name)
     with Bus0() as server, Bus0() as client:
-        listener = nngio.Listener(server, "tls+tcp://127.0.0.1:0")
-        setup = lib.nng_listener_set_string, listener._c
-        assert setup[0](setup[1], b"tls-cert-key-file", bytes(tmp_path / "server")) == 0
-        if names:
-            assert setup[0](setup[1], b"tls-ca-file", bytes(other)) == 0
-            assert lib.nng_listener_set_int(listener._c, b"tls-authmode", 2) == 0
-        listener.start()
-        dialer = nngio.Dialer(client, listener.url)
-        assert lib.nng_dialer_set_string(dialer._c, b"tls-ca-file", bytes(other)) == 0
-        assert lib.nng_dialer_set_string(dialer._c, b"tls-server-name", b"localhost") == 0
-        if names:
-            assert lib.nng_dialer_set_string(dialer._c, b"tls-cert-key-file", bytes(tmp_path / "client")) == 0
-        dialer.start()
+        trusted, shown = (other, tmp_path / "client") if names else (None, None)
+        listener = server.listen("tls+tcp://127.0.0.1:0", tls=nngio.TLSConfig(cert=tmp_path / "server", ca=trusted))
+        dialer = client.dial(listener.url, tls=nngio.TLSConfig(ca=other, cert=shown, server_name="localhost"), timeout=SECONDS)
         server.wait_for_peers(timeout=SECONDS)
         (here,), (there,) = server.pipes, client.pipes
         assert there.tls_verified

@@ -616,7 +616,7 @@ if how == "fork":
                 os._exit(1)
         del pull, pushes, push, server, client
         gc.collect()
-        sys.exit(7)
+        (os._exit if "NNGIO_SANITIZED" in os.environ else sys.exit)(7)  # what the parent's threads have is no leak
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     pushes[0].send(b"on", timeout=15)
     print(pull.recv(timeout=15))
