@@ -20,7 +20,6 @@ from programs import run
 
 import nngio
 from nngio import Bus0, Closed, InvalidArgument, NotSupported, PipeEvent, TimedOut
-from nngio.lowlevel import lib
 
 SECONDS = 15
 
