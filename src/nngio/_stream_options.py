@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nngio._address import Address, TCPAddress
+from nngio._address import Address, TCPAddress, to_sockaddr
 from nngio._core.errors import check
 from nngio._core.library import NULL, ffi, lib
 from nngio._options import AddressOption, HasOptions, Option, StringOption
@@ -63,27 +63,13 @@ class PeerOption(Option[int]):
 
 
 class SourceOption(AddressOption):
-    """The address that a dialer connects from."""
+    """The address that a dialer connects from, with a port if it is to be that one."""
 
-    def write(self, instance: HasOptions, value: Address) -> None:
-        import socket
-
-        if not isinstance(value, TCPAddress):
-            raise self.refuse(value, "a TCPAddress")
-        host, port = value.host, value.port
-        if not isinstance(port, int) or not 0 <= port <= 65535:
-            raise ValueError(f"{self.attribute} has a port from 0, for any, to 65535, not {port!r}")
-        address = ffi.new("nng_sockaddr *")
-        try:
-            if ":" in host:
-                address.s_in6.sa_family, address.s_in6.sa_port = lib.NNG_AF_INET6, socket.htons(port)
-                address.s_in6.sa_addr = socket.inet_pton(socket.AF_INET6, host)
-            else:
-                address.s_in.sa_family, address.s_in.sa_port = lib.NNG_AF_INET, socket.htons(port)
-                ffi.memmove(ffi.addressof(address.s_in, "sa_addr"), socket.inet_pton(socket.AF_INET, host), 4)
-        except OSError:
-            raise ValueError(f"{self.attribute} is an IP address and a port; {host!r} is no IP address") from None
-        instance._call("set", "addr", self.option, address[0])
+    def write(self, instance: HasOptions, value: Address | str) -> None:
+        address = TCPAddress(value.removeprefix("[").removesuffix("]"), 0) if isinstance(value, str) else value
+        if not isinstance(address, TCPAddress):
+            raise self.refuse(value, "a TCPAddress, or an IP address as text")
+        instance._call("set", "addr", self.option, to_sockaddr(address)[0])
 
 
 class HeadersOption(Option[Mapping[str, str]]):
