@@ -49,24 +49,28 @@ KINDS = {
 }
 REPEATS = {"pubsub", "bus", "survey"}
 """What drops messages as long as there is nobody to send them to."""
-HOPS = {"reqrep", "survey", "pair1"}
 
 
 class Line:
-    """A client, raw sockets in pairs, and a server, connected one after the other."""
+    """A client, raw sockets in pairs, and a server, connected one after the other; `options` are for those that have them."""
 
     def __init__(self, stack: ExitStack, address: Address, kind: str, transport: str, number: int, **options: Any) -> None:
         self.kind = kind
         what = KINDS[kind]
-        self.server = stack.enter_context(what.server(listen=address(transport), **options))
+
+        def opened(opens: Callable[..., Any], **arguments: Any) -> Any:
+            has = {name: value for name, value in options.items() if hasattr(opens, name)}
+            return stack.enter_context(opens(**arguments, **has))
+
+        self.server = opened(what.server, listen=address(transport))
         url = self.server.listeners[0].url
         self.pairs: list[tuple[Any, Any]] = []
         for _ in range(number):
-            back = stack.enter_context(what.back(raw=True, dial=url, **options))
-            front = stack.enter_context(what.front(raw=True, listen=address(transport), **options))
+            back = opened(what.back, raw=True, dial=url)
+            front = opened(what.front, raw=True, listen=address(transport))
             url = front.listeners[0].url
             self.pairs.insert(0, (front, back))
-        self.client = stack.enter_context(what.client(dial=url, **options))
+        self.client = opened(what.client, dial=url)
 
     def send(self, body: bytes) -> None:
         """From the client to the server."""
