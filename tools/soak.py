@@ -136,6 +136,14 @@ class Worker:
         rollup = dict(line.split()[:2] for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()[1:])
         return {"rss": int(rollup["Rss:"]) * 1024, "pss": int(rollup["Pss:"]) * 1024, "descriptors": last[0], "threads": last[1]}
 
+    def kinds(self) -> dict[str, int]:
+        """How many descriptors of each kind it has."""
+        found: Counter[str] = Counter()
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found[str(descriptor.readlink()).split(":[")[0]] += 1
+        return dict(sorted(found.items()))
+
     def _count(self, what: str) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/{what}").iterdir()))
 
@@ -181,6 +189,7 @@ class Soak:
         self.times: list[float] = []
         self.samples: dict[str, dict[str, list[float]]] = {worker.kind: {} for worker in self.workers}
         self.done: Counter[str] = Counter()
+        self.kinds: dict[str, list[dict[str, int]]] = {worker.kind: [] for worker in self.workers}
         self.visits = 0
         self.failures: list[str] = []
 
@@ -210,6 +219,7 @@ class Soak:
             self.done.update(answer["done"])
             for name, value in {**answer["measures"], **worker.settle()}.items():
                 self.samples[worker.kind].setdefault(name, []).append(value)
+            self.kinds[worker.kind].append(worker.kinds())
 
     def visit(self, seconds: float) -> None:
         """Let a visitor come for so long. It leaves in good order, or is killed."""
@@ -271,6 +281,9 @@ class Soak:
         for kind, name, by, values in grown:
             print(f"\nsoak: {name} of {kind} has grown by {by:.0f}, which is more than {TOLERATED[name]:.0f}:")
             print("".join(f"{at:8.0f} s {value:14.0f}\n" for at, value in zip(self.times, values, strict=True)), end="")
+            if name == "descriptors":
+                kinds = self.kinds[kind]
+                print(f"     after the warm-up {kinds[len(kinds) // 3]}, now {kinds[-1]}")
         for failure in self.failures:
             print(f"\nsoak: at {self.elapsed:.0f} s: {failure}")
         print(f"soak: {'FAILED' if grown or self.failures else 'passed'} after {self.elapsed:.0f} s: {self.counts()}", flush=True)
