@@ -11,6 +11,7 @@ from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.owner import own_box
+from nngio._message_edit import MAX_HEADER, EditableMessage, as_bytes_like
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,32 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_HEADER", "Message", "as_bytes_like"]
 
-MAX_HEADER = 64
 
-
-def as_bytes_like(data: "Buffer") -> tuple[Any, int]:
-    """What cffi passes as a pointer for `data`, and its size in bytes; TypeError for what has no buffer.
-
-    A `bytes` is passed as it is. Anything else is pinned for as long as the pointer lives; one whose bytes don't lie in
-    one piece is copied into one.
-    """
-    if isinstance(data, bytes):
-        return data, len(data)
-    if isinstance(data, str):
-        raise TypeError("a message is bytes, not str: encode it first, as in text.encode()")
-    try:
-        view = memoryview(data)
-    except TypeError:
-        raise TypeError(
-            f"a message is bytes, or another object with a buffer (bytearray, memoryview, array, ...), not {type(data).__name__}"
-        ) from None
-    if not view.c_contiguous:
-        copy = view.tobytes()
-        return copy, len(copy)
-    return ffi.from_buffer(view), view.nbytes
-
-
-class Message:
+class Message(EditableMessage):
     """A message: its body, its protocol header, and the pipe that it came by.
 
     `Message(data)` copies `data`, any object with a buffer, into a new message; `Message(size=n)` makes one of `n` zero
@@ -83,6 +60,10 @@ class Message:
         message._box = own_box(message)
         return message
 
+    @classmethod
+    def _of_size(cls, size: int) -> "Message":
+        return cls(size=size)
+
     def _msg(self) -> Any:
         """The `nng_msg *`, for the moment."""
         if library.forked:
@@ -113,7 +94,7 @@ class Message:
     def header(self) -> bytes:
         """The protocol's part of the message, at most 64 bytes. Raw sockets show it and need it; others replace it.
 
-        NNG: `nng_msg_header`.
+        NNG: `nng_msg_header`, `nng_msg_header_len`.
         """
         msg = self._msg()
         data: bytes = ffi.unpack(ffi.cast("char *", lib.nng_msg_header(msg)), lib.nng_msg_header_len(msg))
@@ -130,7 +111,7 @@ class Message:
 
     @property
     def pipe(self) -> "Pipe | None":
-        """The pipe that the message came by; None for one that was made here. NNG: `nng_msg_get_pipe`."""
+        """The pipe that the message came by; None for one that was made here. NNG: `nng_msg_get_pipe`, `nng_msg_set_pipe`."""
         from nngio._pipe import Pipe
 
         pipe = lib.nng_msg_get_pipe(self._msg())
