@@ -11,13 +11,15 @@ nothing new, or that no function answers to, is an error: the tables can't be ou
 from __future__ import annotations
 
 import argparse
+import ast
 import fnmatch
+import functools
 import importlib
 import inspect
 import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,6 +165,21 @@ LATER: dict[str, list[str]] = {
 """The same for names that may not be there yet: an entry counts once its name exists. An entry that a docstring makes superfluous
 does no harm here."""
 
+STANDARD: dict[str, str] = {
+    "nng_id_*": "itertools.count",
+    "nng_thread_*": "threading.Thread",
+    "nng_mtx_*": "threading.Lock",
+    "nng_cv_*": "threading.Condition",
+    "nng_clock": "time.monotonic",
+    "nng_msleep": "time.sleep",
+    "nng_random": "secrets.randbits",
+    "nng_opts_parse": "argparse.ArgumentParser",
+    "nng_alloc": "bytes",
+    "nng_free": "bytes",
+    "nng_strdup": "str",
+}
+"""What Python's own library has for it: better there, because it knows of the interpreter, its threads and its signals."""
+
 REASONS: dict[str, str] = {
     "nng_http_*": (
         "Python has HTTP libraries, and what NNG has beside them is for C: handlers are called on NNG's threads, where no Python may "
@@ -170,17 +187,6 @@ REASONS: dict[str, str] = {
     ),
     "nng_msg_reserve": "a message's spare room is NNG's own affair; `Message(size=n)` allocates once",
     "nng_msg_capacity": "a message's spare room is NNG's own affair; `Message(size=n)` allocates once",
-    "nng_id_*": "a `dict` with `itertools.count` does that",
-    "nng_thread_*": "`threading.Thread` does that, and knows of the interpreter",
-    "nng_mtx_*": "`threading.Lock` does that, and gives way to the interpreter",
-    "nng_cv_*": "`threading.Condition` does that, and can be interrupted",
-    "nng_clock": "`time.monotonic` is the same clock, and finer",
-    "nng_msleep": "`time.sleep` does that, and can be interrupted",
-    "nng_random": "`secrets.randbits(32)` does that, of the system's own source",
-    "nng_opts_parse": "`argparse` does that",
-    "nng_alloc": "memory is Python's; what NNG allocates is copied and freed at once",
-    "nng_free": "memory is Python's; what NNG allocates is copied and freed at once",
-    "nng_strdup": "text is Python's `str`",
     "nng_fini": "it is of use at the end of a process only, which nngio sees to; NNG can't be started again after it",
     "nng_aio_begin": "it is for who provides operations, in C; Python's own are coroutines",
     "nng_aio_finish": "it is for who provides operations, in C; Python's own are coroutines",
@@ -204,12 +210,14 @@ class Row(NamedTuple):
     since: str | None
     deprecated: bool
     python: list[str]
+    standard: str | None
     reason: str | None
 
 
 _NOTE = re.compile(r"NNG: ((?:`nng_\w+`(?:, and |, | and )?)+)")
 
 
+@functools.cache
 def documented() -> dict[str, list[str]]:
     """The Python names that docstrings have for functions."""
     found: dict[str, list[str]] = {}
@@ -256,23 +264,17 @@ class _Text:
 
 def _attribute_texts(cls: type) -> Iterator[tuple[str, _Text]]:
     """The strings below a class's annotated attributes, which Python doesn't keep."""
-    import ast
-    import textwrap
-
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError):
-        return
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    body = next((node.body for node in _classes(cls.__module__) if node.name == cls.__name__), [])
     for statement, following in itertools.pairwise(body):
-        if (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and isinstance(following, ast.Expr)
-            and isinstance(following.value, ast.Constant)
-            and isinstance(following.value.value, str)
-        ):
-            yield statement.target.id, _Text(following.value.value)
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, _Text(text)
+
+
+@functools.cache
+def _classes(module: str) -> list[ast.ClassDef]:
+    tree = ast.parse(Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 
 
 def exists(name: str) -> bool:
@@ -290,7 +292,13 @@ def exists(name: str) -> bool:
     return True
 
 
-def _matches(name: str, patterns: Any) -> list[str]:
+def importable(name: str) -> bool:
+    """Whether Python's own library has such a name."""
+    module, _, attribute = name.rpartition(".")
+    return hasattr(importlib.import_module(module or "builtins"), attribute)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> list[str]:
     return [pattern for pattern in patterns if fnmatch.fnmatchcase(name, pattern)]
 
 
@@ -301,9 +309,17 @@ def rows() -> list[Row]:
     types = {d.name for d in declarations.load() if d.kind == "type"}
     said = {name: found for name, found in documented().items() if name not in types}
     faults = [f"{name} is said of {', '.join(said[name])}, and NNG has no such function" for name in said if name not in names]
-    for title, table in (("REACHED", REACHED), ("LATER", LATER), ("REASONS", REASONS), ("DEPRECATED", dict.fromkeys(DEPRECATED, ""))):
+    tables: dict[str, Iterable[str]] = {
+        "REACHED": REACHED,
+        "LATER": LATER,
+        "STANDARD": STANDARD,
+        "REASONS": REASONS,
+        "DEPRECATED": DEPRECATED,
+    }
+    for title, table in tables.items():
         faults += [f"{title}: no function is {pattern}" for pattern in table if not any(fnmatch.fnmatchcase(n, pattern) for n in names)]
     faults += [f"REACHED: nngio has no {name}" for found in REACHED.values() for name in found if not exists(name)]
+    faults += [f"STANDARD: Python has no {name}" for name in STANDARD.values() if not importable(name)]
     result: list[Row] = []
     for function in functions:
         deprecated = bool(_matches(function.name, DEPRECATED))
@@ -312,52 +328,53 @@ def rows() -> list[Row]:
             python = [name for pattern in _matches(function.name, REACHED) for name in REACHED[pattern]]
         if not python:
             python = [name for pattern in _matches(function.name, LATER)[:1] for name in LATER[pattern] if exists(name)]
+        standard = next((STANDARD[pattern] for pattern in _matches(function.name, STANDARD)), None)
         reasons = [REASONS[pattern] for pattern in _matches(function.name, REASONS)]
-        if not python and not deprecated and not reasons:
+        if not python and not deprecated and not reasons and not standard:
             if not _matches(function.name, LATER):
                 faults.append(f"{function.name} has neither a name nor a reason")
             reasons = ["not wrapped yet"]
-        if len(reasons) > 1:
-            faults.append(f"{function.name} has {len(reasons)} reasons")
-        result.append(Row(function.name, function.since, deprecated, python, None if python else next(iter(reasons), None)))
+        if len(reasons) + (standard is not None) > 1:
+            faults.append(f"{function.name} has more than one reason")
+        reason = next(iter(reasons), None)
+        result.append(Row(function.name, function.since, deprecated, python, None if python else standard, None if python else reason))
     if faults:
         raise ValueError("\n".join(faults))
     return result
 
 
-def counted(table: list[Row]) -> tuple[int, int]:
-    """How many functions aren't deprecated, and how many of them have a name."""
+def counted(table: list[Row]) -> tuple[int, int, int]:
+    """How many functions aren't deprecated, how many of them have a name, and for how many Python's own library has one."""
     current = [row for row in table if not row.deprecated]
-    return len(current), sum(bool(row.python) for row in current)
+    return len(current), sum(bool(row.python) for row in current), sum(bool(row.standard) for row in current)
 
 
 def page() -> str:
     """The text of docs/coverage.md."""
     table = rows()
-    total, named = counted(table)
+    total, named, standard = counted(table)
     lines = [
         "# What of NNG there is",
         "",
         "<!-- Written by tools/coverage.py; change that, or the docstrings. -->",
         "",
         f"NNG 1.12 has {len(table)} public functions, but for those that imitate its predecessor nanomsg. Of the {total} that are not",
-        f"deprecated, {named} ({100 * named // total} %) have a name in Python; why the others have none is said beside them. All of",
-        "them can be called by their C names through [nngio.lowlevel](api/lowlevel.md).",
+        f"deprecated, {named} have a name in nngio, and for {standard} more Python's own library has what they do: together",
+        f"{100 * (named + standard) // total} %. Why the others have none is said beside them. All of them can be called by their C names",
+        "through [nngio.lowlevel](api/lowlevel.md).",
         "",
         "A function that was added after NNG 1.5.2 has the release behind its name.",
         "",
-        "| | not deprecated | with a name |",
-        "|---|---|---|",
+        "| | not deprecated | in nngio | in Python |",
+        "|---|---|---|---|",
     ]
     grouped: dict[str, list[Row]] = {title: [] for title, _ in GROUPS}
     for row in table:
         grouped[next(title for title, pattern in GROUPS if re.match(pattern, row.name))].append(row)
     ordered = ["Sockets and the library", *(title for title, _ in GROUPS if title != "Sockets and the library")]
+    lines += ["| " + " | ".join([title, *map(str, counted(grouped[title]))]) + " |" for title in ordered]
     for title in ordered:
-        part_total, part_named = counted(grouped[title])
-        lines.append(f"| {title} | {part_total} | {part_named} |")
-    for title in ordered:
-        lines += ["", f"## {title}", "", "| function | in Python |", "|---|---|"]
+        lines += ["", f"## {title}", "", "| function | its name in nngio |", "|---|---|"]
         for row in sorted(grouped[title]):
             since = f" ({row.since})" if row.since else ""
             lines.append(f"| `{row.name}`{since} | {_cell(row)} |")
@@ -373,6 +390,8 @@ def _cell(row: Row) -> str:
         return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     if row.deprecated:
         return "*deprecated*"
+    if row.standard:
+        return f"Python's own `{row.standard}`"
     assert row.reason is not None
     return f"*{row.reason}*" if row.reason == "not wrapped yet" else row.reason
 
@@ -386,8 +405,9 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    total, named = counted(rows())
-    print(f"{named} of {total} functions have a name: {100 * named / total:.1f} %; {WANTED} % are wanted")
+    total, named, standard = counted(rows())
+    share = 100 * (named + standard) / total
+    print(f"of {total} functions {named} have a name, and {standard} one of Python's: {share:.1f} %; {WANTED} % are wanted")
     if arguments.check:
         if PAGE.read_text(encoding="utf-8") != text:
             print(f"{PAGE} is out of date: run tools/coverage.py", file=sys.stderr)
