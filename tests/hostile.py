@@ -6,7 +6,10 @@ of them as a good peer does. It tells what it takes of the system, so that a tes
 
 import contextlib
 import json
+import os
 import random
+import resource
+import signal
 import socket
 import ssl
 import struct
@@ -72,11 +75,12 @@ def greeting(protocol: type[nngio.Socket]) -> bytes:
 
 
 def upgrade(protocol: type[nngio.Socket], path: str = "/x", host: str = "127.0.0.1", more: str = "") -> bytes:
-    """The request of a WebSocket peer that wants to talk to a socket of that protocol."""
+    """The request of a WebSocket peer of that protocol: it names that of whom it wants to talk to."""
+    partner = PARTNERS[protocol].__name__.lower()
+    name = partner if partner == "pair1" else partner.rstrip("0")
     return (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: {protocol.__name__.lower().rstrip('01')}"
-        f"{'1' if protocol is nngio.Pair1 else ''}.sp.nanomsg.org\r\n{more}\r\n"
+        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n{more}\r\n"
     ).encode()
 
 
@@ -131,8 +135,8 @@ class Stranger:
         self.transport = {"tls+tcp": "tls"}.get(transport, transport)
         if transport == "ipc":
             self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(where)  # waits where a listener has many waiting; with a timeout it would not
             self.socket.settimeout(timeout)
-            self.socket.connect(where)
         else:
             host, port = where.split("/")[0].rsplit(":", 1)
             self.socket = socket.create_connection((host, int(port)), timeout=timeout)
@@ -235,8 +239,7 @@ def set_tls(endpoint: Any, made: Certificate) -> None:
 # A server in a process of its own.
 
 SERVER = r"""
-import gc, json, resource, threading
-from pathlib import Path
+import json, resource, threading
 import nngio
 from nngio import Message
 from nngio.lowlevel import check, ffi, lib
@@ -301,22 +304,9 @@ for name, raw, options, url, pem in json.loads(sys.argv[1]):
             threading.Thread(target=again(lambda role=role, socket=socket: role(socket)), daemon=True).start()
 print(json.dumps(urls), flush=True)
 
-def cost():
-    gc.collect()
-    sizes = open("/proc/self/statm").read().split()
-    return {
-        "virtual": int(sizes[0]) * resource.getpagesize(),
-        "resident": int(sizes[1]) * resource.getpagesize(),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())) - 1,
-        "threads": len(list(Path("/proc/self/task").iterdir())),
-        "processor": time.process_time(),
-    }
-
 for line in sys.stdin:
     word, *rest = json.loads(line)
-    if word == "cost":
-        print(json.dumps(cost()), flush=True)
-    elif word == "seen":
+    if word == "seen":
         print(json.dumps(rest[0].encode() in seen), flush=True)
     elif word == "forget":
         seen.clear()
@@ -332,7 +322,7 @@ for line in sys.stdin:
         print(n, flush=True)
     elif word == "limit":
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (cost()["descriptors"] + rest[0] if rest[0] else hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (rest[0] or hard, hard))
         print("null", flush=True)
 for socket in sockets:
     socket.close()
@@ -389,8 +379,16 @@ class Server:
 
     def cost(self) -> dict[str, float]:
         """What the process has: bytes of memory (`virtual`, `resident`), `descriptors`, `threads`, seconds of `processor`."""
-        cost: dict[str, float] = self.ask("cost")
-        return cost
+        process = Path("/proc", str(self.process.pid))
+        virtual, resident = (int(pages) * resource.getpagesize() for pages in (process / "statm").read_text().split()[:2])
+        times = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return {
+            "virtual": virtual,
+            "resident": resident,
+            "descriptors": len(list((process / "fd").iterdir())),
+            "threads": len(list((process / "task").iterdir())),
+            "processor": sum(map(int, times)) / os.sysconf("SC_CLK_TCK"),
+        }
 
     def gives_back(self, before: dict[str, float]) -> None:
         """Wait until it has no more descriptors than before. NNG closes them in its own time, and tells nobody."""
@@ -447,8 +445,11 @@ class Server:
     def _end(self) -> str:
         assert self.process.stderr is not None
         try:
-            code: object = self.process.wait(SECONDS)
+            code: object = self.process.wait(SECONDS * 3)  # a sanitizer looks through all its memory before it ends
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where the threads are
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
             self.process.kill()
             self.process.wait()
             code = "none, it had to be killed"
