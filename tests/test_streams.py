@@ -1003,19 +1003,16 @@ def test_a_dialer_connects_from_where_it_is_told(address: Address) -> None:
             assert isinstance(far.remote_address, nngio.TCPAddress)
             assert far.remote_address.host == "127.0.0.2"
         with pytest.raises(TypeError, match="local_address is a TCPAddress"):
-            nngio.StreamDialer(listener.url, local_address="127.0.0.2")
-        with pytest.raises(ValueError, match="no IP address"):
-            nngio.StreamDialer(listener.url, local_address=nngio.TCPAddress("localhost", 0))
-        with pytest.raises(ValueError, match="a port from 0"):
-            nngio.StreamDialer(listener.url, local_address=nngio.TCPAddress("127.0.0.2", -1))
+            nngio.StreamDialer(listener.url, local_address=5)
+        with pytest.raises(ValueError, match="can't have a port"):
+            nngio.StreamDialer(listener.url, local_address=nngio.TCPAddress("127.0.0.1", 80))
 
 
 def test_a_unix_sockets_file_has_the_permissions_asked_for(tmp_path: Path) -> None:
     """As the mode of a file."""
     with nngio.StreamListener(f"ipc://{tmp_path}/s", ipc_permissions=0o600) as listener:
         assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
-        with pytest.raises(nngio.WriteOnly):
-            listener.ipc_permissions  # noqa: B018
+        assert listener.ipc_permissions == 0o600
 
 
 def test_a_websockets_handshake_carries_headers() -> None:

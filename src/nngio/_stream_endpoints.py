@@ -12,8 +12,8 @@ from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, N
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import operation_in, take_slot
-from nngio._options import AddressOption, BoolOption, IntOption, Option, SizeOption, StringOption
-from nngio._stream_options import HeadersOption, SourceOption, StreamObject, TLSOption
+from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption, StringOption, set_options
+from nngio._stream_options import HeadersOption, StreamObject, TLSOption
 from nngio._streams import Stream, finish, open_streams, stream_ms, wait
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ class StreamEndpoint(StreamObject):
 
     def _set(self, options: dict[str, Any]) -> None:
         for name, value in options.items():
-            if not isinstance(getattr(type(self), name, None), Option):
-                raise TypeError(f"{type(self).__name__} has no option {name!r}")
             try:
-                setattr(self, name, value)
+                set_options(self, {name: value})
             except NotSupported:
                 raise NotSupported(f"{self._noun} {self._url}: that transport has no option {name!r}") from None
 
@@ -119,7 +117,7 @@ class StreamDialer(StreamEndpoint):
     _option_kind = "dialer"
     _noun = "dial"
 
-    local_address = SourceOption("local-address", "The address to connect from, a `TCPAddress`; port 0 for any. TCP only.")
+    local_address = AddressOption("local-address", "The address to connect from. TCP only.")
     ws_request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
 
     def __init__(self, url: str, **options: Any) -> None:
@@ -245,7 +243,7 @@ class StreamListener(StreamEndpoint):
 
     port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
-    ipc_permissions = IntOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600. To be set, not read.", most=0o777)
+    ipc_permissions = PermissionsOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600; None unless it was set.")
     ws_send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; 64 KiB. 0: no limit.")
     ws_response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
 

@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nngio._address import Address, TCPAddress, to_sockaddr
 from nngio._core.errors import check
 from nngio._core.library import NULL, ffi, lib
-from nngio._options import AddressOption, HasOptions, Option, StringOption
+from nngio._options import HasOptions, Option, StringOption
 
-__all__ = ["HeadersOption", "PeerOption", "ReceivedHeadersOption", "SourceOption", "StreamObject", "TLSOption"]
+__all__ = ["HeadersOption", "PeerOption", "ReceivedHeadersOption", "StreamObject", "TLSOption"]
 
 _CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
 
@@ -28,7 +27,7 @@ class StreamObject(HasOptions):
         elif suffix == "string":
             code = lib.nngio_stream_set(self._c, name, value, len(value) + 1)
         else:
-            box = ffi.new(f"{_CTYPES[suffix]} *", value)
+            box = value if suffix == "addr" else ffi.new(f"{_CTYPES[suffix]} *", value)
             code = lib.nngio_stream_set(self._c, name, box, ffi.sizeof(_CTYPES[suffix]))
         check(code)
 
@@ -60,16 +59,6 @@ class PeerOption(Option[int]):
     def read(self, instance: HasOptions) -> int:
         value: int = instance._get("uint64_t *", "uint64", self.option)[0]
         return value
-
-
-class SourceOption(AddressOption):
-    """The address that a dialer connects from, with a port if it is to be that one."""
-
-    def write(self, instance: HasOptions, value: Address | str) -> None:
-        address = TCPAddress(value.removeprefix("[").removesuffix("]"), 0) if isinstance(value, str) else value
-        if not isinstance(address, TCPAddress):
-            raise self.refuse(value, "a TCPAddress, or an IP address as text")
-        instance._call("set", "addr", self.option, to_sockaddr(address)[0])
 
 
 class HeadersOption(Option[Mapping[str, str]]):
