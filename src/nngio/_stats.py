@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported, check
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.nng import patched
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -288,21 +289,26 @@ def _with_owners(root: Statistic) -> Statistic:
 
 
 def _named(socket: Statistic) -> Callable[[Statistic], Statistic]:
-    """What fills in a socket's name, which NNG 1.5.2 leaves empty."""
+    """What puts a socket's name right: NNG 1.5.2 leaves it empty, and a name may have been set with blanks behind it."""
 
     def fill(child: Statistic) -> Statistic:
-        if child.name != "name" or child.value:
+        if child.name != "name" or (child.value and patched("socket-name")):
             return child
-        out = ffi.new("char **")
-        c = ffi.new("nng_socket *", {"id": int(socket)})[0]
-        if lib.nng_socket_get_string(c, b"socket-name", out):
-            return child  # it has been closed
-        try:
-            return Statistic(child.name, child.type, _text(out[0]), child.unit, child.description, child.timestamp)
-        finally:
-            lib.nng_strfree(out[0])
+        name = str(child.value) or _asked(int(socket))
+        return Statistic(child.name, child.type, name.rstrip(" "), child.unit, child.description, child.timestamp)
 
     return fill
+
+
+def _asked(socket: int) -> str:
+    """The name of a socket; empty if it has been closed."""
+    out = ffi.new("char **")
+    if lib.nng_socket_get_string(ffi.new("nng_socket *", {"id": socket})[0], b"socket-name", out):
+        return ""
+    try:
+        return _text(out[0])
+    finally:
+        lib.nng_strfree(out[0])
 
 
 def _replace(statistic: Statistic, children: tuple[Statistic, ...]) -> Statistic:
