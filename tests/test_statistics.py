@@ -66,7 +66,7 @@ def test_dialers_and_listeners_count_connections(address: Callable[[str], str]) 
         assert right.dialers[0].statistics()["connect"].value == 1
         until(lambda: left.listeners[0].statistics()["accept"].value == 1)
         dialer = right.dial(address("ipc"), block=False)  # where nobody listens
-        until(lambda: dialer.statistics()["refused"].value == 1)
+        until(lambda: int(dialer.statistics()["refused"]) >= 1)  # it tries again and again
 
 
 def test_a_socket_has_its_dialers_listeners_and_pipes(address: Callable[[str], str]) -> None:
