@@ -391,7 +391,7 @@ def test_what_came_before_a_websockets_end_is_received(pool: ThreadPoolExecutor)
 @patched
 def test_a_websocket_that_breaks_has_not_ended_in_good_order() -> None:
     """A connection that is cut, a frame that is too large and a text that nobody wants are errors, each its own."""
-    with nngio.StreamListener("ws://127.0.0.1:0/break", ws_recv_max_frame=1000) as listener:
+    with nngio.StreamListener("ws://127.0.0.1:0/break", recv_max_frame=1000) as listener:
         with connect(listener.url) as peer, listener.accept(timeout=SECONDS) as stream:
             peer.socket.shutdown(socket.SHUT_RDWR)
             with pytest.raises(nngio.ConnectionReset):
@@ -1018,22 +1018,22 @@ def test_a_unix_sockets_file_has_the_permissions_asked_for(tmp_path: Path) -> No
 def test_a_websockets_handshake_carries_headers() -> None:
     """Each side's are read on both sides' streams."""
     url = "ws://127.0.0.1:0/headers?a=b"
-    with nngio.StreamListener(url.partition("?")[0], ws_response_headers={"X-Here": "yes"}) as listener:
-        dialer = nngio.StreamDialer(f"{listener.url}?a=b", ws_request_headers={"X-There": "no", "X-More": "1"})
-        assert dialer.ws_request_headers == {"X-There": "no", "X-More": "1"}
+    with nngio.StreamListener(url.partition("?")[0], response_headers={"X-Here": "yes"}) as listener:
+        dialer = nngio.StreamDialer(f"{listener.url}?a=b", request_headers={"X-There": "no", "X-More": "1"})
+        assert dialer.request_headers == {"X-There": "no", "X-More": "1"}
         with dialer.dial(timeout=SECONDS) as near, listener.accept(timeout=SECONDS) as far:
             for stream in (near, far):
-                assert stream.ws_request_headers["X-There"] == "no"
-                assert stream.ws_request_headers["X-More"] == "1"
-                assert stream.ws_response_headers["X-Here"] == "yes"
+                assert dict(stream.ws_request_headers)["X-There"] == "no"
+                assert dict(stream.ws_request_headers)["X-More"] == "1"
+                assert dict(stream.ws_response_headers)["X-Here"] == "yes"
                 assert stream.ws_request_uri == "/headers?a=b"
     for bad, text in (({"a b": "x"}, "no name"), ({"a": "x\r\nb: y"}, "one line")):
         with pytest.raises(ValueError, match=text):
-            nngio.StreamDialer("ws://127.0.0.1:1/", ws_request_headers=bad)
+            nngio.StreamDialer("ws://127.0.0.1:1/", request_headers=bad)
     with pytest.raises(TypeError, match="a mapping"):
-        nngio.StreamDialer("ws://127.0.0.1:1/", ws_request_headers="a: b")
+        nngio.StreamDialer("ws://127.0.0.1:1/", request_headers="a: b")
     with pytest.raises(TypeError, match="text"):
-        nngio.StreamDialer("ws://127.0.0.1:1/", ws_request_headers={"a": 1})
+        nngio.StreamDialer("ws://127.0.0.1:1/", request_headers={"a": 1})
 
 
 # What is refused.

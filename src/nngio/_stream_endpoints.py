@@ -38,7 +38,8 @@ class StreamEndpoint(StreamObject):
     ws_protocol = StringOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
     ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text, which has to be UTF-8 then.")
     ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted; else they end the stream.")
-    ws_recv_max_frame = SizeOption("ws:rxframe-max", "The largest frame that the peer may send, in bytes; 1 MiB. 0: no limit.")
+    send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; a longer send is several. 0: no limit.")
+    recv_max_frame = SizeOption("ws:rxframe-max", "The largest frame that the peer may send, in bytes; 1 MiB. 0: no limit.")
 
     def _make(self, url: str) -> None:
         if not isinstance(url, str):
@@ -118,7 +119,7 @@ class StreamDialer(StreamEndpoint):
     _noun = "dial"
 
     local_address = AddressOption("local-address", "The address to connect from. TCP only.")
-    ws_request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
+    request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
 
     def __init__(self, url: str, **options: Any) -> None:
         self._options: dict[tuple[str, bytes], Any] = {}
@@ -244,8 +245,7 @@ class StreamListener(StreamEndpoint):
     port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
     ipc_permissions = PermissionsOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600; None unless it was set.")
-    ws_send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; 64 KiB. 0: no limit.")
-    ws_response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
+    response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
 
     def __init__(self, url: str, **options: Any) -> None:
         self._closed = True

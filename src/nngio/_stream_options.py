@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nngio._core.errors import check
-from nngio._core.library import NULL, ffi, lib
-from nngio._options import HasOptions, Option, StringOption
+from nngio._core.library import ffi, lib
+from nngio._options import HasOptions, Option
 
-__all__ = ["HeadersOption", "PeerOption", "ReceivedHeadersOption", "StreamObject", "TLSOption"]
+__all__ = ["HeadersOption", "StreamObject", "TLSOption"]
 
 _CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
 
@@ -35,30 +35,8 @@ class StreamObject(HasOptions):
         """NNG's configuration for a `TLSConfig`."""
         raise NotImplementedError  # dialers and listeners each have their own
 
-    def _text(self, name: bytes) -> str | None:
-        """An option that is text, or may be nothing."""
-        out = self._get("char **", "string", name)
-        if out[0] == NULL:
-            return None
-        try:
-            raw: bytes = ffi.string(out[0])
-        finally:
-            lib.nng_strfree(out[0])
-        return raw.decode("utf-8", "surrogateescape")
-
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it belongs to this process; pass its URL instead")
-
-
-class PeerOption(Option[int]):
-    """A number that the system tells of the peer; read only."""
-
-    def __init__(self, name: str, doc: str) -> None:
-        super().__init__(name, doc, readonly=True)
-
-    def read(self, instance: HasOptions) -> int:
-        value: int = instance._get("uint64_t *", "uint64", self.option)[0]
-        return value
 
 
 class HeadersOption(Option[Mapping[str, str]]):
@@ -81,18 +59,6 @@ class HeadersOption(Option[Mapping[str, str]]):
         for name, text in value.items():
             instance._call("set", "string", self.option + name.encode(), text.encode())
         vars(instance)[f"_{self.attribute}"] = {**self.read(instance), **value}
-
-
-class ReceivedHeadersOption(Option[Mapping[str, str]]):
-    """Headers of a websocket's handshake, as they went over the wire; read only."""
-
-    def read(self, instance: HasOptions) -> Mapping[str, str]:
-        headers: dict[str, str] = {}
-        for line in StringOption.read(self, instance).splitlines():  # type: ignore[arg-type]
-            name, colon, text = line.partition(":")
-            if colon:
-                headers[name] = f"{headers[name]}, {text.strip()}" if name in headers else text.strip()
-        return headers
 
 
 class TLSOption(Option[Any]):

@@ -17,7 +17,8 @@ from nngio._core.loops import take
 from nngio._core.operation import PENDING, operation_in, take_slot
 from nngio._message import as_bytes_like
 from nngio._options import AddressOption, BoolOption, StringOption
-from nngio._stream_options import PeerOption, ReceivedHeadersOption, StreamObject
+from nngio._pipe import CommonNameOption, HeadersOption, NumberOption
+from nngio._stream_options import StreamObject
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,20 +82,16 @@ class Stream(StreamObject):
     remote_address = AddressOption("remote-address", "The peer's address; with ipc the path for both ends.", readonly=True)
     tcp_nodelay = BoolOption("tcp-nodelay", "Whether small pieces are sent at once, without waiting for more. TCP only.")
     tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. TCP only.")
-    peer_uid = PeerOption("ipc:peer-uid", "The user that the peer runs as. UNIX sockets only.")
-    peer_gid = PeerOption("ipc:peer-gid", "The group that the peer runs as. UNIX sockets only.")
-    peer_pid = PeerOption("ipc:peer-pid", "The peer's process. UNIX sockets only.")
+    peer_uid = NumberOption("ipc:peer-uid", "The user that the peer runs as. UNIX sockets only.", readonly=True)
+    peer_gid = NumberOption("ipc:peer-gid", "The group that the peer runs as. UNIX sockets only.", readonly=True)
+    peer_pid = NumberOption("ipc:peer-pid", "The peer's process. UNIX sockets only.", readonly=True)
     tls_verified = BoolOption("tls-verified", "Whether the peer's certificate was verified; False before the handshake.", readonly=True)
+    tls_peer_cn = CommonNameOption("tls-peer-cn", "The common name in the peer's certificate, or None. NNG 1.6 or later.", readonly=True)
     ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text.", readonly=True)
     ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted.", readonly=True)
-    ws_request_headers = ReceivedHeadersOption("ws:request-headers", "The headers of the handshake's request.", readonly=True)
-    ws_response_headers = ReceivedHeadersOption("ws:response-headers", "The headers of the handshake's response.", readonly=True)
+    ws_request_headers = HeadersOption("ws:request-headers", "The headers of the handshake's request.", readonly=True)
+    ws_response_headers = HeadersOption("ws:response-headers", "The headers of the handshake's response.", readonly=True)
     ws_request_uri = StringOption("ws:request-uri", "The path that was asked for, with its query.", readonly=True)
-
-    @property
-    def tls_peer_cn(self) -> str | None:
-        """The common name in the peer's certificate; None without one. NNG 1.6 or later, else `NotSupported`."""
-        return self._text(b"tls-peer-cn")
 
     @property
     def url(self) -> str:
