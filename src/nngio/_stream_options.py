@@ -42,6 +42,8 @@ class StreamObject(HasOptions):
 class HeadersOption(Option[Mapping[str, str]]):
     """Headers of a websocket's handshake that are sent; NNG gives each a name and a value."""
 
+    kind = "mapping"
+
     def read(self, instance: HasOptions) -> Mapping[str, str]:
         given: dict[str, str] = vars(instance).get(f"_{self.attribute}", {})
         return dict(given)
@@ -63,6 +65,8 @@ class HeadersOption(Option[Mapping[str, str]]):
 
 class TLSOption(Option[Any]):
     """The `TLSConfig` of a dialer or listener."""
+
+    kind = "TLSConfig"
 
     def read(self, instance: HasOptions) -> Any:
         return vars(instance).get("_tls")
