@@ -216,6 +216,7 @@ class Soak:
         for worker in self.workers:
             answer = answers[worker.kind]
             self.failures += answer["failures"]
+            self.failures += [f"{worker} says: {''.join(worker.errors)}"] if worker.errors else []
             self.done.update(answer["done"])
             for name, value in {**answer["measures"], **worker.settle()}.items():
                 self.samples[worker.kind].setdefault(name, []).append(value)
@@ -231,7 +232,8 @@ class Soak:
             if self.random.random() < 0.5:
                 return
             self.failures += visitor.ask("pause")["failures"]
-            self.leave(visitor)
+            if not self.failures:
+                self.leave(visitor)
         finally:
             visitor.kill()
             self.visitors = []
@@ -251,7 +253,7 @@ class Soak:
             while not self.failures and (self.elapsed < self.seconds or len(self.times) < FEWEST_LAPS):
                 self.lap()
                 self.tell_progress()
-            for worker in [*self.guests, self.home]:
+            for worker in [] if self.failures else [*self.guests, self.home]:
                 self.leave(worker)
         except Stalled as stalled:
             self.failures.append(str(stalled))
