@@ -486,6 +486,27 @@ def test_a_stranger_who_hangs_up_does_not_stop_a_listener(transport: str, greeti
         exchange(peer, pair)
 
 
+def test_a_dialer_waits_before_it_dials_again() -> None:
+    """A random part of the reconnect time: of thirty with a minute each, hardly any comes back at once."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server, nngio.Bus0(reconnect_time_min=60) as bus:
+        for _ in range(30):
+            bus.dial(f"tcp://127.0.0.1:{server.getsockname()[1]}", block=False)
+        server.settimeout(10)
+        for _ in range(30):
+            server.accept()[0].close()
+        server.settimeout(0.5)
+        again = 0
+        with pytest.raises(TimeoutError):
+            for again in range(30):
+                server.accept()[0].close()
+        assert again < 10
+
+
+def test_time_is_not_the_wall_clock_s() -> None:
+    """It goes on evenly when the system's time is set."""
+    assert abs(lib.nng_clock() / 1000 - time.monotonic()) < 60
+
+
 WEBSOCKET = (
     b"GET /x HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: pair.sp.nanomsg.org\r\n\r\n"

@@ -1,5 +1,7 @@
 """nngio: NNG (nanomsg-next-generation) for Python."""
 
+from typing import TYPE_CHECKING
+
 from nngio._address import AbstractAddress, Address, InprocAddress, IPCAddress, TCPAddress
 from nngio._admission import Admission, AdmissionCounters
 from nngio._aio import Aio
@@ -42,13 +44,11 @@ from nngio._core.errors import (
     Unreachable,
     WriteOnly,
 )
-from nngio._device import Device, adevice, device
 from nngio._dialer import Dialer
 from nngio._events import PipeEvent, PipeEvents, PipeHandler
 from nngio._headers import Headers
 from nngio._init import init
 from nngio._listener import Listener, socket_pair
-from nngio._log import disable_logging, enable_logging, log
 from nngio._message import Message
 from nngio._pipe import Pipe, PipeInfo
 from nngio._protocols import (
@@ -70,12 +70,52 @@ from nngio._protocols import (
     SurveyorContext,
 )
 from nngio._socket import Socket
-from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
-from nngio._stream_endpoints import StreamDialer, StreamListener
-from nngio._streams import Stream
-from nngio._tls import TLSConfig
-from nngio._udp import UDP, Datagram
-from nngio._url import URL
+
+if TYPE_CHECKING:
+    from nngio._device import Device, adevice, device
+    from nngio._log import disable_logging, enable_logging, log
+    from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
+    from nngio._stream_endpoints import StreamDialer, StreamListener
+    from nngio._streams import Stream
+    from nngio._tls import TLSConfig
+    from nngio._udp import UDP, Datagram
+    from nngio._url import URL
+
+# Imported when they are asked for: most programs don't, and each takes a millisecond.
+_LATER = {
+    "Datagram": "_udp",
+    "Device": "_device",
+    "Statistic": "_stats",
+    "StatisticType": "_stats",
+    "StatisticUnit": "_stats",
+    "Stream": "_streams",
+    "StreamDialer": "_stream_endpoints",
+    "StreamListener": "_stream_endpoints",
+    "TLSConfig": "_tls",
+    "UDP": "_udp",
+    "URL": "_url",
+    "adevice": "_device",
+    "device": "_device",
+    "disable_logging": "_log",
+    "enable_logging": "_log",
+    "log": "_log",
+    "statistics": "_stats",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'nngio' has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(f"nngio.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __version__ = "0.1.0.dev0"
 
