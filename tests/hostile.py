@@ -487,7 +487,8 @@ def _echoes(peer: Any, word: bytes) -> bool:
 
 def _answers(peer: Any, word: bytes) -> None:
     with contextlib.suppress(nngio.TimedOut):
-        peer.send(word, timeout=0.2)
+        with contextlib.suppress(nngio.BadState):  # nobody has asked since the last answer
+            peer.send(word, timeout=0.2)
         peer.recv(timeout=0.2)
 
 

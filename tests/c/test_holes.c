@@ -254,6 +254,35 @@ a_pair_socket_survives_peers_that_leave(void)
 	}
 }
 
+// timeout-while-stopping; called on the thread that times out
+static void
+cancel_slowly(nng_aio *aio, void *argument, int result)
+{
+	nng_aio_finish(aio, result);
+	sleep_us(50000);
+	atomic_store((atomic_bool *) argument, true);
+}
+
+static void
+what_an_operation_belongs_to_outlives_its_cancellation(void)
+{
+	atomic_bool done;
+	nng_aio    *aio;
+
+	for (int i = 0; i < 5; i++) {
+		atomic_init(&done, false);
+		EQUAL(nng_aio_alloc(&aio, NULL, NULL), 0);
+		nng_aio_set_timeout(aio, 1);
+		CHECK(nng_aio_begin(aio));
+		nng_aio_defer(aio, cancel_slowly, &done);
+		nng_aio_wait(aio);
+		EQUAL(nng_aio_result(aio), NNG_ETIMEDOUT);
+		nng_aio_stop(aio);
+		CHECK(atomic_load(&done));
+		nng_aio_free(aio);
+	}
+}
+
 int
 main(void)
 {
@@ -264,6 +293,7 @@ main(void)
 	RUN(a_dialer_that_is_closed_while_it_starts_does_not_block);
 	RUN(a_push_socket_survives_peers_that_leave_and_keeps_nothing_of_them);
 	RUN(a_pair_socket_survives_peers_that_leave);
+	RUN(what_an_operation_belongs_to_outlives_its_cancellation);
 #endif
 	return (0);
 }
