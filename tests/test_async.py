@@ -177,6 +177,8 @@ def test_a_class_has_the_awaitable_verbs_whose_plain_ones_it_has(name: str) -> N
     if not hasattr(cls, "close"):
         return
     for verb in ("send", "recv", "recv_msg", "request", "survey", "listen", "dial"):
+        if (name, verb) == ("StreamListener", "listen"):
+            continue  # that is what its constructor does
         assert hasattr(cls, verb) == hasattr(cls, f"a{verb}"), verb
     for verb in ("asend", "arecv", "arecv_msg", "arequest", "asurvey", "adial", "alisten", "aclose"):
         method = getattr(cls, verb, None)

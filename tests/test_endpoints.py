@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -496,9 +496,10 @@ def test_a_dialer_waits_before_it_dials_again() -> None:
             server.accept()[0].close()
         server.settimeout(0.5)
         again = 0
-        with pytest.raises(TimeoutError):
-            for again in range(30):
+        with suppress(TimeoutError):
+            while again < 10:
                 server.accept()[0].close()
+                again += 1
         assert again < 10
 
 
