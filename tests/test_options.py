@@ -962,30 +962,33 @@ def test_a_full_subscriber_keeps_the_new_or_the_old(kind: str, address: Address)
 RAW = {"Rep0": "Req0", "Req0": "Rep0", "Respondent0": "Surveyor0", "Surveyor0": "Respondent0", "Sub0": "Pub0"}
 
 
+def arrive_of_120(name: str, url: str, buffer: int, pause: float) -> int:
+    """How many wait in a raw socket in the end. A peer that doesn't wait drops what comes too fast, and nothing tells what would."""
+    with (
+        getattr(nngio, name)(raw=True, listen=url, recv_buffer=buffer) as sock,
+        getattr(nngio, RAW[name])(raw=True) as peer,
+    ):
+        peer.dial(sock.listeners[0].url)
+        to = meet(sock, peer) if name in ("Req0", "Surveyor0") else b""
+        for number in range(120):
+            message = nngio.Message(struct.pack("!I", number))
+            if name != "Sub0":
+                message.header = to + b"\x80\0\0\1"
+            try:
+                peer.send(message, timeout=0.2)
+            except nngio.TimedOut:
+                break
+            if not number % 4:
+                time.sleep(pause)
+        return len(receives(sock))
+
+
 @pytest.mark.parametrize("name", RAW)
 def test_so_many_messages_wait_in_a_raw_socket(name: str, address: Address) -> None:
     """Of many that come slowly, those that find no room are lost or not sent; with room, all are there."""
-    arrived = []
-    for buffer in (1, 120):
-        with (
-            getattr(nngio, name)(raw=True, listen=address("inproc"), recv_buffer=buffer) as sock,
-            getattr(nngio, RAW[name])(raw=True) as peer,
-        ):
-            peer.dial(sock.listeners[0].url)
-            to = meet(sock, peer) if name in ("Req0", "Surveyor0") else b""
-            for number in range(120):
-                message = nngio.Message(struct.pack("!I", number))
-                if name != "Sub0":
-                    message.header = to + b"\x80\0\0\1"
-                try:
-                    peer.send(message, timeout=0.2)
-                except nngio.TimedOut:
-                    break
-                if not number % 4:
-                    time.sleep(0.005)  # or else a peer that doesn't wait drops them; nothing tells when it wouldn't
-            arrived.append(len(receives(sock)))
-    assert arrived[0] < 110
-    assert arrived[1] == 120
+    assert arrive_of_120(name, address("inproc"), 1, 0.005) < 110
+    # A machine that is busy needs longer pauses.
+    assert any(arrive_of_120(name, address("inproc"), 120, pause) == 120 for pause in (0.005, 0.02, 0.1))
 
 
 def meet(asks: Any, answers: Any) -> bytes:

@@ -12,7 +12,6 @@ import pytest
 import nngio
 from nngio import Statistic, StatisticType, StatisticUnit
 
-
 SECONDS = 10.0
 COUNTING = ("tcp", "ipc")
 """The transports that the suite has whose pipes count what passes."""
