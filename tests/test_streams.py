@@ -28,7 +28,6 @@ from websockets.sync.server import serve
 from websockets.typing import Subprotocol
 
 import nngio
-from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._core.nng import nng_version
 from nngio._streams import open_streams
@@ -408,48 +407,31 @@ def test_a_websocket_that_breaks_has_not_ended_in_good_order() -> None:
                 stream.recv(timeout=SECONDS)
 
 
-# TLS, with configurations made by hand.
+# TLS.
 
 
 class Config:
-    """What a dialer or listener asks a `TLSConfig` for."""
+    """An authority, and what dialers and listeners have of it."""
 
-    def __init__(self, authority: trustme.CA) -> None:
-        self.authority = authority
-        self.made: list[Any] = []
-
-    def _config(self, mode: int) -> Any:
-        out = ffi.new("nng_tls_config **")
-        check(lib.nng_tls_config_alloc(out, mode))
-        self.made.append(ffi.gc(out[0], lib.nng_tls_config_free))
-        return out[0]
-
-    def _for_dialer(self, host: str) -> Any:
-        config = self._config(lib.NNG_TLS_MODE_CLIENT)
-        check(lib.nng_tls_config_server_name(config, host.encode()))
-        check(lib.nng_tls_config_ca_chain(config, self.authority.cert_pem.bytes(), ffi.NULL))
-        return config
-
-    def _for_listener(self) -> Any:
-        config = self._config(lib.NNG_TLS_MODE_SERVER)
+    def __init__(self) -> None:
+        self.authority = trustme.CA()
         issued = self.authority.issue_cert("localhost")
-        chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-        check(lib.nng_tls_config_own_cert(config, chain, issued.private_key_pem.bytes(), ffi.NULL))
-        return config
+        self.trusts = nngio.TLSConfig(ca=self.authority.cert_pem.bytes())
+        self.shows = nngio.TLSConfig(cert=b"".join(blob.bytes() for blob in issued.cert_chain_pems), key=issued.private_key_pem.bytes())
 
 
 @pytest.fixture(scope="module")
 def config() -> Config:
-    """One authority, and what it has issued."""
-    return Config(trustme.CA())
+    """One authority for all tests."""
+    return Config()
 
 
 @pytest.mark.parametrize("transport", ["tls+tcp", "wss"])
 def test_bytes_go_both_ways_over_tls(transport: str, config: Config, pool: ThreadPoolExecutor) -> None:
     """20 MB each way over tls+tcp and wss."""
     url = "tls+tcp://localhost:0" if transport == "tls+tcp" else "wss://localhost:0/tls"
-    with nngio.StreamListener(url, tls=config) as listener, nngio.StreamDialer(listener.url, tls=config) as dialer:
-        assert listener.tls is config
+    with nngio.StreamListener(url, tls=config.shows) as listener, nngio.StreamDialer(listener.url, tls=config.trusts) as dialer:
+        assert listener.tls is config.shows
         with dialer.dial(timeout=SECONDS) as near, listener.accept(timeout=SECONDS) as far:
             cut = [pieces(5_000_000, seed) for seed in (1, 2)]
             sent = [pool.submit(send_pieces, near, cut[0]), pool.submit(send_pieces, far, cut[1])]
@@ -457,6 +439,33 @@ def test_bytes_go_both_ways_over_tls(transport: str, config: Config, pool: Threa
             assert [future.result() for future in received] == [future.result() for future in sent]
             if transport == "tls+tcp":
                 assert near.tls_verified
+
+
+def test_tls_has_to_be_told_of_certificates(config: Config) -> None:
+    """And what has no TLS isn't."""
+    with pytest.raises(nngio.InvalidArgument, match=r"pass tls=nngio.TLSConfig\(ca="):
+        nngio.StreamDialer("tls+tcp://localhost:1")
+    with pytest.raises(nngio.InvalidArgument, match=r"pass tls=nngio.TLSConfig\(cert="):
+        nngio.StreamListener("wss://localhost:0/")
+    with pytest.raises(nngio.InvalidArgument, match="takes no tls="):
+        nngio.StreamDialer("tcp://localhost:1", tls=config.trusts)
+    with pytest.raises(TypeError, match="tls is a TLSConfig"):
+        nngio.StreamDialer("wss://localhost:1", tls=5)  # type: ignore[arg-type]
+
+
+def test_a_certificate_that_is_not_trusted_ends_the_connection(config: Config, pool: ThreadPoolExecutor) -> None:
+    """The first receive says so."""
+    with (
+        nngio.StreamListener("tls+tcp://localhost:0", tls=config.shows) as listener,
+        nngio.StreamDialer(listener.url, tls=Config().trusts) as dialer,
+        dialer.dial(timeout=SECONDS) as near,
+        listener.accept(timeout=SECONDS) as far,
+    ):
+        failing = pool.submit(far.recv, timeout=SECONDS)
+        with pytest.raises((nngio.PeerAuthError, nngio.CryptoError)):
+            near.recv(timeout=SECONDS)
+        with contextlib.suppress(nngio.NNGError):
+            failing.result()
 
 
 def test_pythons_ssl_is_a_peer_in_both_roles(config: Config, pool: ThreadPoolExecutor) -> None:
@@ -477,7 +486,7 @@ def test_pythons_ssl_is_a_peer_in_both_roles(config: Config, pool: ThreadPoolExe
                 peer.unwrap().close()  # waits for our notice
             return answer
 
-    with nngio.StreamListener("tls+tcp://localhost:0", tls=config) as listener:
+    with nngio.StreamListener("tls+tcp://localhost:0", tls=config.shows) as listener:
         answer = pool.submit(dial, listener.port)
         with listener.accept(timeout=SECONDS) as stream:
             assert stream.recv_exactly(8, timeout=SECONDS) == b"from ssl"
@@ -497,7 +506,7 @@ def test_pythons_ssl_is_a_peer_in_both_roles(config: Config, pool: ThreadPoolExe
     with socket.create_server(("localhost", 0)) as plain:
         plain.settimeout(SECONDS)
         seen = pool.submit(accept, plain)
-        with nngio.StreamDialer(f"tls+tcp://localhost:{plain.getsockname()[1]}", tls=config).dial(timeout=SECONDS) as stream:
+        with nngio.StreamDialer(f"tls+tcp://localhost:{plain.getsockname()[1]}", tls=config.trusts).dial(timeout=SECONDS) as stream:
             stream.send_all(b"from a dialer", timeout=SECONDS)
             assert seen
             assert stream.recv_exactly(11, timeout=SECONDS) == b"to a dialer"
@@ -510,7 +519,10 @@ def test_a_cancelled_receive_leaves_a_tls_stream_as_it_is(loop: Loop, config: Co
     """NNG ends a TLS connection whose receive is cancelled: so it isn't."""
 
     async def main(tasks: Tasks) -> None:
-        with nngio.StreamListener("tls+tcp://localhost:0", tls=config) as listener, nngio.StreamDialer(listener.url, tls=config) as dialer:
+        with (
+            nngio.StreamListener("tls+tcp://localhost:0", tls=config.shows) as listener,
+            nngio.StreamDialer(listener.url, tls=config.trusts) as dialer,
+        ):
             async with await dialer.adial() as near, await listener.aaccept() as far:
                 for number in range(5):
                     receiving = tasks.start(far.arecv)
@@ -913,7 +925,7 @@ if not pid:
         os._exit(1)
     near.close(), far.close(), listener.close(), dialer.close(), repr(near), repr(listener)
     del near, far, listener, dialer
-    sys.exit(0)
+    (os._exit if "NNGIO_SANITIZED" in os.environ else sys.exit)(0)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 near.send_all(b"still here")
 assert far.recv(timeout=10) == b"still here"

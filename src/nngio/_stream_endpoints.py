@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import quote_from_bytes, urlsplit
+from urllib.parse import quote_from_bytes
 
 from nngio._address import AbstractAddress
 from nngio._core import library
@@ -13,8 +13,9 @@ from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import operation_in, take_slot
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption, StringOption, set_options
-from nngio._stream_options import HeadersOption, StreamObject, TLSOption
+from nngio._stream_options import HeadersOption, StreamObject
 from nngio._streams import Stream, finish, open_streams, stream_ms, wait
+from nngio._tls import TLSConfig, check_tls, configure
 
 if TYPE_CHECKING:
     from typing import Self
@@ -34,21 +35,21 @@ class StreamEndpoint(StreamObject):
 
     tcp_nodelay = BoolOption("tcp-nodelay", "Whether its streams send small pieces at once, without waiting for more. TCP only.")
     tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. TCP only.")
-    tls = TLSOption("tls-config", "The `TLSConfig`, for tls+tcp and wss.")
     ws_protocol = StringOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
     ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text, which has to be UTF-8 then.")
     ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted; else they end the stream.")
     send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; a longer send is several. 0: no limit.")
     recv_max_frame = SizeOption("ws:rxframe-max", "The largest frame that the peer may send, in bytes; 1 MiB. 0: no limit.")
 
-    def _make(self, url: str) -> None:
+    def _make(self, url: str, tls: TLSConfig | None) -> None:
         if not isinstance(url, str):
             raise TypeError(f"a URL is text, not {type(url).__name__}")
         if "\0" in url:
             raise InvalidArgument("a URL can't hold a NUL character")
         if library.forked:
             raise ForkedError()
-        self._url = url
+        check_tls(tls, url)
+        self._url, self._tls = url, tls
         code = ffi.new("int *")
         c = getattr(lib, f"nngio_stream_{self._option_kind}")(url.encode(), code)
         self._check(code[0])
@@ -71,6 +72,16 @@ class StreamEndpoint(StreamObject):
         if code:
             error = NNGError.from_code(code)
             raise type(error)(f"{self._noun} {self._url}: {error}", code=code)
+
+    @property
+    def url(self) -> str:
+        """The URL."""
+        return self._url
+
+    @property
+    def tls(self) -> TLSConfig | None:
+        """The `TLSConfig` that it was made with."""
+        return self._tls
 
     @property
     def closed(self) -> bool:
@@ -111,8 +122,8 @@ class StreamEndpoint(StreamObject):
 class StreamDialer(StreamEndpoint):
     """Connects to a listener at a URL, once for each `dial`.
 
-    `StreamDialer(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names. It holds no
-    connection. Thread-safe. NNG: `nng_stream_dialer_alloc`.
+    `StreamDialer(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names; with TLS,
+    `tls` says whom to trust. It holds no connection. Thread-safe. NNG: `nng_stream_dialer_alloc`.
     """
 
     _option_kind = "dialer"
@@ -121,19 +132,17 @@ class StreamDialer(StreamEndpoint):
     local_address = AddressOption("local-address", "The address to connect from. TCP only.")
     request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._options: dict[tuple[str, bytes], Any] = {}
         self._attempts: set[Attempt] = set()
-        self._make(url)
+        self._make(url, tls)
+        configure(self, tls)
         self._set(options)
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
         super()._call(verb, suffix, name, value)
         if verb == "set":
             self._options[suffix, name] = value
-
-    def _tls_config(self, config: Any) -> Any:
-        return config._for_dialer(urlsplit(self._url).hostname or "")
 
     @property
     def url(self) -> str:
@@ -231,9 +240,10 @@ class Attempt(StreamObject):
 class StreamListener(StreamEndpoint):
     """Accepts connections at a URL; it listens as soon as it is made.
 
-    `StreamListener(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names. Port 0 is
-    any port that is free: `port` and `url` tell which. A host's name is looked up meanwhile; `await StreamListener.alisten(url)` doesn't
-    hold up the loop for that. Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`, `InvalidArgument`.
+    `StreamListener(url, **options)` takes tcp, tls+tcp, ipc, unix, abstract, ws and wss, and the options below by their names; with TLS,
+    `tls` has the certificate to show. Port 0 is any port that is free: `port` and `url` tell which. A host's name is looked up
+    meanwhile; `await StreamListener.alisten(url)` doesn't hold up the loop for that. Raises `AddressInUse`, `AddressInvalid`,
+    `PermissionDenied`, `InvalidArgument`.
 
     Iterating over it accepts one stream after the other until it is closed. One that is dropped while open is closed with a
     `ResourceWarning`. Thread-safe. NNG: `nng_stream_listener_alloc`, `nng_stream_listener_listen`.
@@ -247,10 +257,11 @@ class StreamListener(StreamEndpoint):
     ipc_permissions = PermissionsOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600; None unless it was set.")
     response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._closed = True
-        self._make(url)
+        self._make(url, tls)
         try:
+            configure(self, tls)
             self._set(options)
             self._check(lib.nngio_stream_listen(self._c))
         except BaseException:
@@ -267,22 +278,19 @@ class StreamListener(StreamEndpoint):
             self._url = f"abstract://{quote_from_bytes(address.name, safe='')}"
 
     @classmethod
-    async def alisten(cls, url: str, **options: Any) -> "Self":
+    async def alisten(cls, url: str, *, tls: TLSConfig | None = None, **options: Any) -> "Self":
         """Make one. What looks up a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.
         """
         made: list[Self] = []
         try:
-            await current().in_thread(lambda: made.append(cls(url, **options)))
+            await current().in_thread(lambda: made.append(cls(url, tls=tls, **options)))
         except BaseException:
             for listener in made:
                 listener.close()
             raise
         return made[0]
-
-    def _tls_config(self, config: Any) -> Any:
-        return config._for_listener()
 
     @property
     def url(self) -> str:

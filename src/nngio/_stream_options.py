@@ -8,7 +8,7 @@ from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._options import HasOptions, Option
 
-__all__ = ["HeadersOption", "StreamObject", "TLSOption"]
+__all__ = ["HeadersOption", "StreamObject"]
 
 _CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
 
@@ -30,10 +30,6 @@ class StreamObject(HasOptions):
             box = value if suffix == "addr" else ffi.new(f"{_CTYPES[suffix]} *", value)
             code = lib.nngio_stream_set(self._c, name, box, ffi.sizeof(_CTYPES[suffix]))
         check(code)
-
-    def _tls_config(self, config: Any) -> Any:
-        """NNG's configuration for a `TLSConfig`."""
-        raise NotImplementedError  # dialers and listeners each have their own
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it belongs to this process; pass its URL instead")
@@ -61,17 +57,3 @@ class HeadersOption(Option[Mapping[str, str]]):
         for name, text in value.items():
             instance._call("set", "string", self.option + name.encode(), text.encode())
         vars(instance)[f"_{self.attribute}"] = {**self.read(instance), **value}
-
-
-class TLSOption(Option[Any]):
-    """The `TLSConfig` of a dialer or listener."""
-
-    kind = "TLSConfig"
-
-    def read(self, instance: HasOptions) -> Any:
-        return vars(instance).get("_tls")
-
-    def write(self, instance: HasOptions, value: Any) -> None:
-        assert isinstance(instance, StreamObject)
-        instance._call("set", "ptr", self.option, instance._tls_config(value))
-        vars(instance)["_tls"] = value

@@ -18,6 +18,7 @@ from nngio._core.nng import nng_version
 
 if TYPE_CHECKING:
     from nngio._endpoint import Endpoint
+    from nngio._stream_endpoints import StreamEndpoint
 
 __all__ = ["PEM", "Auth", "TLSConfig", "Version", "check_tls", "configure", "is_tls", "reason"]
 
@@ -411,7 +412,7 @@ def host_of(url: str) -> str:
     return authority.rpartition(":")[0] or authority
 
 
-def configure(endpoint: "Endpoint", tls: TLSConfig | None) -> None:
+def configure(endpoint: "Endpoint | StreamEndpoint", tls: TLSConfig | None) -> None:
     """Give an endpoint that is about to start its configuration, if its URL is one of TLS."""
     url = endpoint.url
     if not is_tls(url):
