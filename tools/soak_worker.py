@@ -26,13 +26,12 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import nngio
 from nngio._socket import open_sockets
-from nngio.lowlevel import check, ffi, lib
 
 LONG = 60.0
 """Seconds that nothing takes, unless a message was lost: a call that takes them fails the soak."""
@@ -206,12 +205,8 @@ class Addresses:
             return self._listen(socket, transport)
 
     def _listen(self, socket: Any, transport: str) -> str:
-        listener = nngio.Listener(socket, self.local(transport))
-        if transport in ("tls+tcp", "wss"):
-            with self._tls(lib.NNG_TLS_MODE_SERVER) as config:
-                pem = str(self.folder / "server.pem").encode()
-                check(lib.nng_tls_config_cert_key_file(config, pem, ffi.NULL))
-                check(lib.nng_listener_set_ptr(listener._c, b"tls-config", config))
+        tls = nngio.TLSConfig(cert=self.folder / "server.pem") if transport in ("tls+tcp", "wss") else None
+        listener = nngio.Listener(socket, self.local(transport), tls=tls)
         listener.start()
         return listener.url
 
@@ -227,26 +222,13 @@ class Addresses:
                 return
 
     async def _dial(self, style: Style, socket: Any, url: str) -> None:
-        dialer = nngio.Dialer(socket, url)
-        if url.startswith(("tls", "wss")):
-            with self._tls(lib.NNG_TLS_MODE_CLIENT) as config:
-                check(lib.nng_tls_config_ca_file(config, str(self.folder / "ca.pem").encode()))
-                check(lib.nng_tls_config_server_name(config, b"localhost"))
-                check(lib.nng_dialer_set_ptr(dialer._c, b"tls-config", config))
+        tls = nngio.TLSConfig(ca=self.folder / "ca.pem") if url.startswith(("tls", "wss")) else None
+        dialer = nngio.Dialer(socket, url, tls=tls)
         try:
             await style.call(dialer, "start")
         except nngio.NNGError:
             dialer.close()
             raise
-
-    @contextlib.contextmanager
-    def _tls(self, mode: Any) -> Iterator[Any]:
-        config = ffi.new("nng_tls_config **")
-        check(lib.nng_tls_config_alloc(config, mode))
-        try:
-            yield config[0]
-        finally:
-            lib.nng_tls_config_free(config[0])  # the endpoint has a reference of its own
 
 
 # The home.
