@@ -556,7 +556,8 @@ def test_nothing_is_left_of_a_network_whose_test_was_killed() -> None:
         import json, os, sys, time
         from network import Network
         with Network("left", "right") as network:
-            sleeper = network.hosts[0].start(["sleep", "1000"])
+            sleeper = network.hosts[0].start(["sh", "-c", "echo here; exec sleep 1000"])
+            sleeper.line()
             pids = [network.switch.pid, *(host.pid for host in network.hosts), sleeper.process.pid]
             print(json.dumps([pids, [os.readlink(f"/proc/{pid}/ns/net") for pid in pids]]), flush=True)
             time.sleep(1000)
@@ -564,9 +565,10 @@ def test_nothing_is_left_of_a_network_whose_test_was_killed() -> None:
     where = {"PYTHONPATH": str(Path(network.__file__).parent), "PATH": os.environ["PATH"]}
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=where) as test:
         assert test.stdout is not None
-        pids, namespaces = json.loads(test.stdout.readline())
-        assert len(set(namespaces)) == 3
+        told = test.stdout.readline()
         test.kill()
+        pids, namespaces = json.loads(told)
+        assert len(set(namespaces)) == 3
     until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
     assert not set(namespaces) & set(all_namespaces())
 
