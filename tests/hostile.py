@@ -26,7 +26,7 @@ import pytest
 import trustme
 
 import nngio
-from nngio.lowlevel import check, ffi, lib, nng_version
+from nngio.lowlevel import ffi, lib, nng_version
 
 SECONDS = 20.0
 """What one step may take: much more than it does."""
@@ -221,19 +221,11 @@ def certificate() -> Certificate:
     return Certificate(b"".join(c.bytes() for c in own.cert_chain_pems), own.private_key_pem.bytes(), authority.cert_pem.bytes())
 
 
-def set_tls(endpoint: Any, made: Certificate) -> None:
-    """Give a dialer or listener, before it is started, what TLS needs."""
-    listens = isinstance(endpoint, nngio.Listener)
-    out = ffi.new("nng_tls_config **")
-    check(lib.nng_tls_config_alloc(out, lib.NNG_TLS_MODE_SERVER if listens else lib.NNG_TLS_MODE_CLIENT))
-    if listens:
-        check(lib.nng_tls_config_own_cert(out[0], made.own, made.key, ffi.NULL))
-    else:
-        check(lib.nng_tls_config_ca_chain(out[0], made.authority, ffi.NULL))
-        check(lib.nng_tls_config_server_name(out[0], b"127.0.0.1"))
-    kind = "listener" if listens else "dialer"
-    check(getattr(lib, f"nng_{kind}_set_ptr")(endpoint._c, b"tls-config", out[0]))
-    lib.nng_tls_config_free(out[0])
+def tls_for(listens: bool, made: Certificate | None) -> nngio.TLSConfig | None:
+    """What one end of a connection needs for TLS."""
+    if made is None:
+        return None
+    return nngio.TLSConfig(cert=made.own, key=made.key) if listens else nngio.TLSConfig(ca=made.authority)
 
 
 # A server in a process of its own.
@@ -288,13 +280,8 @@ seen = set()
 sockets, urls = [], []
 for name, raw, options, url, pem in json.loads(sys.argv[1]):
     socket = getattr(nngio, name)(**options, **({"raw": True} if raw else {}), **({"subscribe": b""} if name == "Sub0" and not raw else {}))
-    listener = nngio.Listener(socket, url)
-    if pem:
-        out = ffi.new("nng_tls_config **")
-        check(lib.nng_tls_config_alloc(out, lib.NNG_TLS_MODE_SERVER))
-        check(lib.nng_tls_config_own_cert(out[0], pem[0].encode(), pem[1].encode(), ffi.NULL))
-        check(lib.nng_listener_set_ptr(listener._c, b"tls-config", out[0]))
-        lib.nng_tls_config_free(out[0])
+    tls = nngio.TLSConfig(cert=pem[0], key=pem[1]) if pem else None
+    listener = nngio.Listener(socket, url, tls=tls)
     listener.start()
     sockets.append(socket)
     urls.append(listener.url)
@@ -390,6 +377,12 @@ class Server:
             "processor": sum(map(int, times)) / os.sysconf("SC_CLK_TCK"),
         }
 
+    def has_not_grown(self, before: dict[str, float], most: int) -> None:
+        """Assert that not so many bytes are in memory that weren't before. A sanitizer keeps what was freed, and can't say."""
+        if "NNGIO_SANITIZED" not in os.environ:
+            cost = self.cost()
+            assert cost["resident"] < before["resident"] + most, (before, cost)
+
     def gives_back(self, before: dict[str, float]) -> None:
         """Wait until it has no more descriptors than before. NNG closes them in its own time, and tells nobody."""
         end = time.monotonic() + SECONDS
@@ -413,9 +406,7 @@ class Server:
             for option in ("recv_timeout", "send_timeout"):
                 if hasattr(partner, option):
                     setattr(good, option, SECONDS)
-            dialer = nngio.Dialer(peer, url)
-            if self.certificate is not None and url.startswith("tls"):
-                set_tls(dialer, self.certificate)
+            dialer = nngio.Dialer(peer, url, tls=tls_for(False, self.certificate if url.startswith("tls") else None))
             # A PAIR may be busy for a moment, with one that has gone.
             dialer.reconnect_time_min = 0.01
             dialer.start(block=False)

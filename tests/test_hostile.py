@@ -28,7 +28,7 @@ from hostile import (
     message,
     opening,
     patched,
-    set_tls,
+    tls_for,
     upgrade,
     wants,
 )
@@ -136,7 +136,7 @@ def test_a_length_that_is_not_allowed_ends_its_connection_alone(server: Server) 
         stranger.say(message(stranger.transport, body + b"x"))
         assert stranger.is_sent_away()
     server.gives_back(before)
-    assert server.cost()["resident"] < before["resident"] + 32 * MIB
+    server.has_not_grown(before, 32 * MIB)
     server.check()
 
 
@@ -212,7 +212,7 @@ def test_a_thousand_idle_connections_are_just_that(server: Server) -> None:
             stranger.say(said[: len(said) // (number % 3)])
     for one in served:
         server.converse(one)
-    assert server.cost()["resident"] < before["resident"] + 300 * MIB
+    server.has_not_grown(before, 300 * MIB)
     for number, stranger in enumerate(held):
         if number % 2:
             stranger.close()
@@ -237,9 +237,8 @@ def test_a_message_gets_memory_as_it_arrives(transport: str, tmp_path: Path) -> 
         before = server.cost()
         held = [meet(server.sockets[0].url, nngio.Push0).say(message(transport, b"x", 24 * MIB)) for _ in range(200)]
         server.check()
-        cost = server.cost()
-        assert cost["virtual"] < before["virtual"] + 1000 * MIB
-        assert cost["resident"] < before["resident"] + 100 * MIB
+        assert server.cost()["virtual"] < before["virtual"] + 1000 * MIB
+        server.has_not_grown(before, 100 * MIB)
         for stranger in held:
             stranger.close()
         server.gives_back(before)
@@ -248,16 +247,10 @@ def test_a_message_gets_memory_as_it_arrives(transport: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("transport", ["tcp", "ipc", "tls"])
 def test_a_message_arrives_whole_whatever_room_it_had_first(transport: str, tmp_path: Path) -> None:
     """Sizes around those at which a message gets more room, back and forth."""
-    made = certificate()
+    made = certificate() if transport == "tls" else None
     with nngio.Pair0() as a, nngio.Pair0() as b:
-        listener = nngio.Listener(a, url_for(transport, tmp_path))
-        if transport == "tls":
-            set_tls(listener, made)
-        listener.start()
-        dialer = nngio.Dialer(b, listener.url)
-        if transport == "tls":
-            set_tls(dialer, made)
-        dialer.start()
+        listener = a.listen(url_for(transport, tmp_path), tls=tls_for(True, made))
+        b.dial(listener.url, tls=tls_for(False, made))
         chance = random.Random(3)
         for size in (0, 1, 31, 1023, 1024, MIB - 1, MIB, MIB + 1, 4 * MIB, 4 * MIB + 1, 16 * MIB + 5):
             body = chance.randbytes(size)
@@ -484,15 +477,14 @@ def test_a_message_may_come_in_the_smallest_of_frames(web: Server) -> None:
     ],
 )
 def test_frames_take_no_more_memory_than_they_bring(said: bytes, end: bytes) -> None:
-    """A hundred thousand of them; without a limit for messages."""
+    """Forty thousand of them; without a limit for messages."""
     with Server([(nngio.Pull0, URLS["ws"])]) as server:
         server.check()
         before = server.cost()
         with meet(server.sockets[0].url, nngio.Push0) as stranger:
             stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            stranger.say(end + said * 100_000)
-            cost = server.cost()
-            assert cost["resident"] < before["resident"] + 8 * MIB, (before, cost)
+            stranger.say(end + said * 40_000)
+            server.has_not_grown(before, 4 * MIB)
         server.gives_back(before)
         server.check()
 
@@ -692,9 +684,13 @@ def test_a_dialer_is_patient_with_a_false_listener_and_finds_a_good_one(transpor
         for script, sock in zip(acting, sockets, strict=True):
             script.end()
             with nngio.Pair0(listen=script.url) as good:
-                good.send(b"welcome", timeout=SECONDS)
-                while sock.recv(timeout=SECONDS) != b"welcome":
-                    pass
+                # One that connects before the last false one is missed is refused, and what it was sent is lost.
+                heard, until = b"", time.monotonic() + SECONDS
+                while heard != b"welcome":
+                    assert time.monotonic() < until
+                    with contextlib.suppress(nngio.TimedOut):
+                        good.send(b"welcome", timeout=0.1)
+                        heard = sock.recv(timeout=0.1)
     finally:
         for script in acting:
             script.ended.set()
