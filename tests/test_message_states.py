@@ -217,6 +217,8 @@ class Messages(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def stop_looking_at_all(self, number: int) -> None:
         if (held := self.pick(number, here=False)) is not None:
+            for view in held.views:
+                view.let_go()
             held.views.clear()
 
     # Sending.
@@ -261,6 +263,7 @@ class Messages(RuleBasedStateMachine):
             message = caught.value.message
             assert message is not None
             self.keep(message, view.model.tobytes(), b"")
+            del caught  # its traceback would hold the view until the garbage collector comes
 
     @rule(number=NUMBERS)
     def send_by_aio(self, number: int) -> None:
