@@ -60,7 +60,6 @@ typedef struct {
 typedef struct {
 	spin_luck *luck;
 	uint64_t   until; // ns
-	uint64_t   yields; // ns; from then on it lets others have its core between two looks
 	unsigned   looks;
 } spinner;
 

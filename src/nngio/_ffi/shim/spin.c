@@ -5,13 +5,11 @@
 // Whoever looks in vain too often sleeps at once until the next epoch begins.  Epochs are those of the clock, so all
 // begin anew together, in all processes: while one side of a conversation sleeps, the other would look in vain.
 
-#include <sched.h>
 #include <time.h>
 
 #include "internal.h"
 
 #define SPIN_NS 100000
-#define ALONE 5        // that part of the time without letting others have the core: what comes at once is not held up
 #define LOOKS 16       // at the word, between two at the clock
 #define CREDIT 16      // moments that may be in vain, beyond those that were not
 #define CREDIT_MAX 64  // of those that were not, so many are remembered
@@ -66,27 +64,17 @@ spin_begin(spinner *s, spin_luck *luck)
 		atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
 		return (false);
 	}
-	s->luck   = luck;
-	s->looks  = 0;
-	s->yields = begun + (uint64_t) ns / ALONE;
-	s->until  = begun + (uint64_t) ns;
+	s->luck  = luck;
+	s->looks = 0;
+	s->until = begun + (uint64_t) ns;
 	return (true);
 }
 
 bool
 spin_goes_on(spinner *s)
 {
-	uint64_t clock;
-
 	relax();
-	if (++s->looks % LOOKS != 0) {
-		return (true);
-	}
-	clock = now();
-	if (clock > s->yields) {
-		sched_yield();  // who brings it may wait for this core, in another process too
-	}
-	return (clock < s->until);
+	return (++s->looks % LOOKS != 0 || now() < s->until);
 }
 
 void
