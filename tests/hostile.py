@@ -15,8 +15,10 @@ import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -333,6 +335,7 @@ class Server:
 
     def __init__(self, sockets: list[tuple[type[nngio.Socket], str]], *, raw: bool = False, silent: bool = False, **options: Any) -> None:
         """`sockets` are protocols and URLs to listen at; with `silent` nobody serves them. `options` are the sockets'."""
+        self._asking = threading.Lock()
         self.certificate = certificate() if any(url.startswith("tls") for _, url in sockets) else None
         wanted = [
             [
@@ -360,12 +363,13 @@ class Server:
     def ask(self, *words: Any) -> Any:
         """Have the server do something, and return its answer."""
         assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(words) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise AssertionError(f"the server has ended: {self._end()}") from None
-        return self._line()
+        with self._asking:
+            try:
+                self.process.stdin.write(json.dumps(words) + "\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                raise AssertionError(f"the server has ended: {self._end()}") from None
+            return self._line()
 
     def cost(self) -> dict[str, float]:
         """What the process has: bytes of memory (`virtual`, `resident`, its `peak`), `descriptors`, `threads`, `processor` seconds."""
@@ -396,9 +400,9 @@ class Server:
             time.sleep(0.02)
 
     def check(self) -> None:
-        """Converse with each of the sockets as a good peer does."""
-        for served in self.sockets:
-            self.converse(served)
+        """Converse with each of the sockets as a good peer does, with all at the same time."""
+        with ThreadPoolExecutor(len(self.sockets)) as pool:
+            list(pool.map(self.converse, self.sockets))
 
     def converse(self, served: Served) -> None:
         """A good peer comes, and has what it came for."""
@@ -418,7 +422,8 @@ class Server:
             if protocol is nngio.Rep0:
                 assert good.request(word.encode()) == word.encode()
             elif protocol is nngio.Respondent0:
-                self._until(lambda: word.encode() in list(_survey(good, word.encode())), served)
+                good.wait_for_peers(1, timeout=SECONDS)
+                self._until(lambda: _surveys(good, word.encode()), served)
             elif protocol in (nngio.Pair0, nngio.Pair1):
                 self._until(lambda: _echoes(good, word.encode()), served)
             elif protocol in (nngio.Pull0, nngio.Sub0):
@@ -467,9 +472,9 @@ class Server:
             assert end == "exit code 0\n", end
 
 
-def _survey(peer: nngio.Surveyor0, word: bytes) -> Iterator[bytes]:
-    peer.survey_time = 0.2
-    return peer.survey(word)
+def _surveys(peer: nngio.Surveyor0, word: bytes) -> bool:
+    peer.survey_time = 0.5
+    return any(answer == word for answer in peer.survey(word))
 
 
 def _echoes(peer: Any, word: bytes) -> bool:

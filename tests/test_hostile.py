@@ -60,10 +60,13 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[Server]:
-    """A server with a REP and a PULL for WebSocket peers."""
+    """A server with a REP and a PULL for WebSocket peers; it has nothing of the strangers', and is alive and well, at the end."""
     with Server([(nngio.Rep0, URLS["ws"]), (nngio.Pull0, URLS["ws"])], recv_max_size=LIMIT) as server:
         server.check()
+        before = server.cost()
         yield server
+        server.gives_back(before)
+        server.check()
 
 
 def meet(url: str, protocol: type[nngio.Socket]) -> Stranger:
@@ -98,6 +101,7 @@ def test_a_listener_serves_good_peers_whatever_strangers_say_first(server: Serve
     server.check()
 
 
+@pytest.mark.parametrize("server", ["tcp", "ws"], indirect=True)
 def test_a_peer_of_a_protocol_that_does_not_fit_is_sent_away(server: Server) -> None:
     """Whatever number it has, and whatever version of the greeting."""
     for protocol, _, url in server.sockets:
@@ -119,6 +123,7 @@ def test_a_peer_of_a_protocol_that_does_not_fit_is_sent_away(server: Server) -> 
     server.check()
 
 
+@pytest.mark.parametrize("server", ["tcp", "ipc", "ws"], indirect=True)
 def test_a_length_that_is_not_allowed_ends_its_connection_alone(server: Server) -> None:
     """From one byte more than `recv_max_size` to all that a length can say; before a byte of the message has come."""
     before = server.cost()
@@ -185,7 +190,6 @@ BODIES = (
 def test_a_body_that_no_protocol_can_read_does_no_harm(raw: bool) -> None:
     """Each is dropped, or its connection ended, or it is just data; good peers are served by each socket."""
     with Server([(protocol, URLS["tcp"]) for protocol in NUMBERS], raw=raw) as server:
-        server.check()
         before = server.cost()
         for protocol, _, url in server.sockets:
             for body in BODIES:
@@ -198,6 +202,7 @@ def test_a_body_that_no_protocol_can_read_does_no_harm(raw: bool) -> None:
         server.check()
 
 
+@pytest.mark.parametrize("server", ["ipc", "ws"], indirect=True)
 def test_a_thousand_idle_connections_are_just_that(server: Server) -> None:
     """A third says nothing, a third half a greeting, a third all of it; good peers are served beside them, and their descriptors freed."""
     before = server.cost()
@@ -305,7 +310,7 @@ def test_a_listener_that_was_out_of_descriptors_goes_on(transport: str, tmp_path
         while server.cost()["descriptors"] < before["descriptors"] + 4:
             assert time.monotonic() < end
         began, used = time.monotonic(), server.cost()["processor"]
-        time.sleep(0.5)  # to see what it does all the time
+        time.sleep(0.3)  # to see what it does all the time
         assert server.cost()["processor"] - used < (time.monotonic() - began) / 4
         for stranger in held[:18]:
             stranger.close()
@@ -325,7 +330,7 @@ def test_a_peer_that_goes_while_nobody_receives_is_missed_later(transport: str, 
         for end in (b"", frame(b"\3\xe8", op=8), frame(b"", op=3)):
             with meet(server.sockets[0].url, nngio.Push0) as stranger:
                 stranger.say(message(transport, b"one") + message(transport, b"two") + (end if transport == "ws" else b""))
-        assert server.ask("received", 0.5) == 6
+        assert server.ask("received", 0.2) == 6
         server.gives_back(before)
 
 
@@ -374,11 +379,10 @@ REQUESTS = {
 
 @pytest.mark.parametrize("what", REQUESTS)
 def test_a_request_that_is_wrong_is_refused(what: str, web: Server) -> None:
-    """By its status, and without harm to the next one."""
+    """By its status."""
     request, status = REQUESTS[what]
     with Stranger(web.sockets[0].url) as stranger:
         assert stranger.say(request).answer()[9:12] == status
-    web.converse(web.sockets[0])
 
 
 @patched
@@ -408,7 +412,6 @@ def test_a_path_that_is_badly_escaped_does_no_harm(path: str, web: Server) -> No
     """It is another one, or the same."""
     with Stranger(web.sockets[0].url) as stranger:
         assert stranger.say(upgrade(nngio.Req0, path)).answer().startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 101 "))
-    web.converse(web.sockets[0])
 
 
 FRAMES = {
@@ -438,14 +441,11 @@ FRAMES = {
 @pytest.mark.parametrize("what", FRAMES)
 @pytest.mark.parametrize("place", [0, 1], ids=["rep", "pull"])
 def test_a_frame_that_is_wrong_ends_its_connection(what: str, place: int, web: Server) -> None:
-    """And no other."""
-    before = web.cost()
+    """By a close frame or without one."""
     served = web.sockets[place]
     with meet(served.url, PARTNERS[served.protocol]) as stranger:
         stranger.say(FRAMES[what])
         assert stranger.is_sent_away()
-    web.gives_back(before)
-    web.converse(served)
 
 
 def test_a_message_may_come_in_the_smallest_of_frames(web: Server) -> None:
@@ -477,12 +477,12 @@ def test_a_message_may_come_in_the_smallest_of_frames(web: Server) -> None:
     ],
 )
 def test_frames_take_no_more_memory_than_they_bring(said: bytes, end: bytes) -> None:
-    """A hundred thousand of them; without a limit for messages."""
+    """Sixty thousand of them; without a limit for messages."""
     with Server([(nngio.Pull0, URLS["ws"])]) as server:
         server.check()
         before = server.cost()
         with meet(server.sockets[0].url, nngio.Push0) as stranger:
-            stranger.say(end + said * 100_000 + frame(b"the end", op=9))
+            stranger.say(end + said * 60_000 + frame(b"the end", op=9))
             heard = b""
             while not heard.endswith(b"the end"):
                 heard = heard[-20:] + stranger.socket.recv(1 << 16)
