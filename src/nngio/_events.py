@@ -62,14 +62,14 @@ class PipeEvent:
     @property
     def dialer(self) -> "Dialer | None":
         """The dialer that made the pipe; None if a listener did, or if nobody has the dialer any more."""
-        dialer: Any = self._endpoints.get(("dialer", self.info.dialer_id or 0))
-        return dialer  # type: ignore[no-any-return]
+        dialer: Dialer | None = self._endpoints.get(("dialer", self.info.dialer_id or 0))
+        return dialer
 
     @property
     def listener(self) -> "Listener | None":
         """The listener that made the pipe; None if a dialer did, or if nobody has the listener any more."""
-        listener: Any = self._endpoints.get(("listener", self.info.listener_id or 0))
-        return listener  # type: ignore[no-any-return]
+        listener: Listener | None = self._endpoints.get(("listener", self.info.listener_id or 0))
+        return listener
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PipeEvent) and (self.connected, self.info) == (other.connected, other.info)

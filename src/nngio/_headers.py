@@ -100,7 +100,9 @@ class HeadersOption(Option[Headers]):
         return "A mapping from names to values"
 
     def read(self, instance: HasOptions) -> Headers:
-        headers: Headers = instance.__dict__.setdefault("_headers", Headers(instance, self.option.removesuffix(b"s") + b":"))  # type: ignore[arg-type]
+        # An endpoint, as only dialers and listeners have this option.
+        made = Headers(instance, self.option.removesuffix(b"s") + b":")  # type: ignore[arg-type]
+        headers: Headers = instance.__dict__.setdefault("_headers", made)
         return headers
 
     # What can be assigned is more than what is read.

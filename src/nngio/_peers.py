@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nngio._admission import Admission
 from nngio._core import library
@@ -14,9 +14,6 @@ from nngio._core.operation import PENDING, complete
 from nngio._events import LIMIT, PipeEvent, PipeEvents, PipeHandler
 from nngio._pipe import Pipe
 
-if TYPE_CHECKING:
-    from nngio._endpoint import Endpoint
-
 __all__ = ["HasPeers"]
 
 MOST = 2**31 - 1
@@ -26,7 +23,7 @@ class HasPeers:
     """What sockets have for the peers that they are connected with."""
 
     _handle: Any
-    _endpoints: "weakref.WeakValueDictionary[tuple[str, int], Endpoint]"
+    _endpoints: "weakref.WeakValueDictionary[tuple[str, int], Any]"  # dialers and listeners, by kind and number
     _handlers: set[PipeHandler]
     _admission: Admission | None = None
 

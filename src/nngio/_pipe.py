@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nngio._dialer import Dialer
-    from nngio._endpoint import Endpoint
     from nngio._listener import Listener
     from nngio._socket import Socket
     from nngio._stats import Statistic
 
-    Endpoints = Mapping[tuple[str, int], Endpoint]  # of a socket, by kind and number
+    Endpoints = Mapping[tuple[str, int], Any]  # dialers and listeners of a socket, by kind and number
 
 __all__ = ["Pipe", "PipeInfo", "info_of"]
 
@@ -230,15 +229,15 @@ class Pipe(HasOptions):
     def dialer(self) -> "Dialer | None":
         """The dialer that made it; None if a listener did, or the pipe has gone. NNG: `nng_pipe_dialer`."""
         socket = self.socket
-        dialer: Any = socket and socket._endpoints.get(("dialer", lib.nng_pipe_dialer(self._c).id))
-        return dialer  # type: ignore[no-any-return]
+        dialer: Dialer | None = socket._endpoints.get(("dialer", lib.nng_pipe_dialer(self._c).id)) if socket else None
+        return dialer
 
     @property
     def listener(self) -> "Listener | None":
         """The listener that made it; None if a dialer did, or the pipe has gone. NNG: `nng_pipe_listener`."""
         socket = self.socket
-        listener: Any = socket and socket._endpoints.get(("listener", lib.nng_pipe_listener(self._c).id))
-        return listener  # type: ignore[no-any-return]
+        listener: Listener | None = socket._endpoints.get(("listener", lib.nng_pipe_listener(self._c).id)) if socket else None
+        return listener
 
     def close(self) -> None:
         """Disconnect, without waiting. A dialer's pipe will be dialed again. Closing one that has gone does nothing.
