@@ -23,7 +23,10 @@ import _cffi_backend
 
 import nngio
 
-__all__ = ["Ended", "run", "run_all"]
+__all__ = ["FORKS", "Ended", "run", "run_all"]
+
+FORKS = ("-W", "ignore::DeprecationWarning")
+"""Options for a program that forks, though it has threads: Python 3.12 and later warn."""
 
 PARALLEL = 4
 """Programs at a time: most of them wait now and then."""

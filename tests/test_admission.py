@@ -314,6 +314,21 @@ def test_counters_tell_which_rule_refused() -> None:
         assert counters.refused == 10
 
 
+def test_pipes_that_a_closing_listener_cuts_off_keep_no_place(address: Callable[[str], str]) -> None:
+    """NNG tells of some that they have come, and never that they have gone: their listener was closed in between."""
+    with nngio.Bus0(admission=Admission(max_peers=1)) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(nngio.Bus0()) for _ in range(4)]
+        for _ in range(4000):
+            listener = server.listen(address("inproc"))
+            dialers = [client.dial(listener.url, block=False) for client in clients]
+            listener.close()
+            for dialer in dialers:
+                dialer.close()
+        listener = server.listen(address("inproc"))
+        clients[0].dial(listener.url, reconnect_time_min=0.01)
+        server.wait_for_peers(timeout=SECONDS)
+
+
 def test_one_set_of_rules_serves_many_sockets_with_a_limit_for_each(address: Callable[[str], str]) -> None:
     """Places are a socket's, counters the rules'."""
     rules = Admission(max_peers=1)

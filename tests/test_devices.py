@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from aios import eventually
 from loops import ASYNCIO, Loop, Tasks, on_all_loops
-from programs import run
+from programs import FORKS, run
 from races import LONG
 
 import nngio
@@ -816,7 +816,7 @@ assert client.recv(timeout=10) == b"answer"
 device.close()
 main_ends()
 """
-    run(FORWARDS + program).check()
+    run(FORWARDS + program, options=FORKS).check()
 
 
 def test_devices_of_two_processes_make_one_line(address: Address) -> None:

@@ -16,7 +16,7 @@ import pytest
 import trustme
 from conftest import TRANSPORTS
 from loops import Loop, Tasks, on_all_loops
-from programs import run
+from programs import FORKS, run
 
 import nngio
 from nngio import Bus0, Closed, InvalidArgument, NotSupported, PipeEvent, TimedOut
@@ -788,7 +788,7 @@ client.close()
 assert not events.get(timeout=10).connected
 server.close()
 """,
-        options=["-W", "ignore::DeprecationWarning"],
+        options=FORKS,
     ).check(err="")
 
 

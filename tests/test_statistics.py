@@ -256,5 +256,5 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 main_ends()
 """,
-        options=("-W", "ignore::DeprecationWarning"),
+        options=programs.FORKS,
     ).check(out="() 1\n3\n")

@@ -952,7 +952,6 @@ main_ends()
 """
 
 
-@pytest.mark.skipif("NNGIO_SANITIZED" in os.environ, reason="LeakSanitizer crashes on a thread's dynamic TLS, at 0xc00000f00")
 def test_a_program_ends_with_streams_open(tmp_path: Path) -> None:
     """At once and in silence, with calls waiting; its exit handlers find them open, and the UNIX socket's file is gone."""
     path = tmp_path / "socket"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from loops import Loop, Tasks, on_all_loops
 from peers import Peer
-from programs import run
+from programs import FORKS, run
 from tls import (
     DAY,
     GREETING,
@@ -631,7 +631,7 @@ main_ends()
 def test_a_fork_and_an_exit_in_the_middle_of_a_handshake_are_quiet(transport: str, how: str) -> None:
     """In the child all is ForkedError and nothing is freed; the parent goes on. An exit neither waits nor crashes."""
     certs = (certificates().ca_pem, *certificates().server_certificate)
-    ended = run(PROGRAM.replace("{certs!r}", repr(certs)), transport, how)
+    ended = run(PROGRAM.replace("{certs!r}", repr(certs)), transport, how, options=FORKS)
     ended.check(out="7\nb'on'\n" if how == "fork" else "", err="" if how == "fork" else None)
 
 

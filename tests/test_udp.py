@@ -424,7 +424,7 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 main_ends()
 """,
-        options=("-W", "ignore::DeprecationWarning"),
+        options=programs.FORKS,
     ).check(out="5\n", exit_seconds=5)
 
 

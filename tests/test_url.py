@@ -48,6 +48,8 @@ def test_a_url_has_the_parts_that_nng_finds(text: str, expected: tuple[object, .
         ("ws://Joe@Host//a/./b/../c?x#y", "ws://Joe@host/a/c?x#y"),
         ("ipc:///tmp//x", "ipc:///tmp//x"),
         ("inproc://Name", "inproc://Name"),
+        ("tcp://user@*", "tcp://user@*"),
+        ("tcp://user@*:80", "tcp://user@:80"),
     ],
 )
 def test_its_text_is_put_together_from_its_parts(text: str, canonical: str) -> None:
@@ -76,6 +78,15 @@ def test_what_is_no_url_is_refused_with_a_reason(text: str, why: str) -> None:
     with pytest.raises(nngio.InvalidArgument, match=why) as caught:
         URL(text)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("text", ["tcp://user@", "ws://user@/path", "TLS+TCP://2FF]f@", "tcp://user@@host", "ws://@?x", "wss://a@#b"])
+def test_a_user_without_a_host_is_refused_everywhere(text: str) -> None:
+    """NNG would read on behind the text's end."""
+    with nngio.Pair0() as socket:
+        for make in (URL, socket.dial, socket.listen, nngio.StreamDialer, nngio.StreamListener):
+            with pytest.raises(nngio.InvalidArgument, match="there is no host behind its @"):
+                make(text)
 
 
 def test_only_text_is_a_url() -> None:
@@ -110,7 +121,7 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 main_ends()
 """,
-        options=("-W", "ignore::DeprecationWarning"),
+        options=programs.FORKS,
     ).check(out="7\n")
 
 

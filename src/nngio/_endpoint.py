@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
-from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError, NotSupported
+from nngio._core.errors import BadState, ForkedError, NNGError, NotSupported
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
+from nngio._core.urls import encode_url
 from nngio._headers import Headers
 from nngio._options import HasOptions, Option, either, set_options
 from nngio._tls import TLSConfig, check_tls, configure, is_tls, reason
@@ -36,17 +37,14 @@ class Endpoint(HasOptions):
 
     def __init__(self, socket: "Socket", url: str, tls: TLSConfig | None, options: dict[str, Any]) -> None:
         self.socket = socket
-        if not isinstance(url, str):
-            raise TypeError(f"a URL is text, not {type(url).__name__}")
-        if "\0" in url:
-            raise InvalidArgument("a URL can't hold a NUL character")
+        encoded = encode_url(url)
         check_tls(tls, url)
         self._tls = tls or (socket._tls if is_tls(url) else None)
         self._c = ffi.new(f"nng_{self._option_kind} *")[0]
         out = ffi.new(f"nng_{self._option_kind} *")
         socket._check_open()
         self._url = url
-        self._check(getattr(lib, f"nng_{self._option_kind}_create")(out, socket._c, url.encode()), f"{self._noun} {url}")
+        self._check(getattr(lib, f"nng_{self._option_kind}_create")(out, socket._c, encoded), f"{self._noun} {url}")
         self._c = out[0]
         self._started = False
         socket._endpoints[self._option_kind, self.id] = self

@@ -122,21 +122,22 @@ class Option(Generic[T]):
     def __get__(self, instance: HasOptions | None, owner: type) -> "Option[T] | T":
         if instance is None:
             return self
-        instance._admit(self, False)
-        self._check_present()
+        self._check_present(instance, False)
         return self.read(instance)
 
     def __set__(self, instance: HasOptions, value: T) -> None:
         if self.readonly:
             raise AttributeError(f"{self.attribute} can be read, not set")
-        instance._admit(self, True)
-        self._check_present()
+        self._check_present(instance, True)
         self.write(instance, value)
 
     def __delete__(self, instance: HasOptions) -> None:
         raise AttributeError(f"{self.attribute} can't be deleted")
 
-    def _check_present(self) -> None:
+    def _check_present(self, instance: HasOptions, setting: bool) -> None:
+        if library.forked:
+            raise ForkedError()
+        instance._admit(self, setting)
         # NNG keeps what it doesn't know, and says nothing.
         if self.nng and not hasattr(lib, self.nng):
             try:

@@ -8,10 +8,11 @@ from urllib.parse import quote_from_bytes
 
 from nngio._address import AbstractAddress
 from nngio._core import library
-from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, NotSupported
+from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import operation_in, take_slot
+from nngio._core.urls import encode_url
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption, StringOption, set_options
 from nngio._stream_options import HeadersOption, StreamObject
 from nngio._streams import Stream, finish, open_streams, stream_ms, wait
@@ -42,16 +43,13 @@ class StreamEndpoint(StreamObject):
     recv_max_frame = SizeOption("ws:rxframe-max", "The largest frame that the peer may send, in bytes; 1 MiB. 0: no limit.")
 
     def _make(self, url: str, tls: TLSConfig | None) -> None:
-        if not isinstance(url, str):
-            raise TypeError(f"a URL is text, not {type(url).__name__}")
-        if "\0" in url:
-            raise InvalidArgument("a URL can't hold a NUL character")
+        encoded = encode_url(url)
         if library.forked:
             raise ForkedError()
         check_tls(tls, url)
         self._url, self._tls = url, tls
         code = ffi.new("int *")
-        c = getattr(lib, f"nngio_stream_{self._option_kind}")(url.encode(), code)
+        c = getattr(lib, f"nngio_stream_{self._option_kind}")(encoded, code)
         self._check(code[0])
         python.own_endpoint(self, int(_cast(_ADDRESS, c)))
         self._c = c
@@ -220,7 +218,7 @@ class Attempt(StreamObject):
 
     def __init__(self, dialer: StreamDialer) -> None:
         code = ffi.new("int *")
-        c = lib.nngio_stream_dialer(dialer._url.encode(), code)
+        c = lib.nngio_stream_dialer(encode_url(dialer._url), code)
         dialer._check(code[0] or (lib.NNG_ECLOSED if dialer._closed else 0))
         python.own_endpoint(self, int(_cast(_ADDRESS, c)))
         self._c = c

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from nngio._core.errors import InvalidArgument, check
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.urls import encode_url
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -49,14 +50,7 @@ class URL:
     """The text that it was made from."""
 
     def __init__(self, text: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"a URL is text, not {type(text).__name__}")
-        if "\0" in text:
-            raise InvalidArgument("a URL can't hold a NUL character")
-        try:
-            raw = text.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument(f"a URL can't hold half a surrogate pair: {text!r}") from None
+        raw = encode_url(text)
         out = ffi.new("nng_url **")
         try:
             code = lib.nng_url_parse(out, raw)
@@ -71,8 +65,9 @@ class URL:
     def __str__(self) -> str:
         if self.host is None:
             return f"{self.scheme}://{self.path}"
-        user = "" if self.userinfo is None else f"{self.userinfo}@"
-        return f"{self.scheme}://{user}{self.host}{self.request_uri}"
+        # Any host, which is the empty one, has to be written out behind a user.
+        host = self.host if self.userinfo is None else f"{self.userinfo}@{self.host or '*'}"
+        return f"{self.scheme}://{host}{self.request_uri}"
 
     def __repr__(self) -> str:
         return f"nngio.URL({self.raw!r})"

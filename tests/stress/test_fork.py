@@ -7,14 +7,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from programs import Ended, run
-
-QUIET = ("-W", "ignore::DeprecationWarning")
+from programs import FORKS, Ended, run
 
 
 def program(text: str, *, timeout: float = 15, file: Path | None = None) -> Ended:
     """Run one."""
-    return run(textwrap.dedent(text), options=QUIET, timeout=timeout, file=file)
+    return run(textwrap.dedent(text), options=FORKS, timeout=timeout, file=file)
 
 
 # One object of every kind, idle and in use, and `in_child`: what a function returned or raised in a forked child, or how the
@@ -472,7 +470,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("way", ["spawn", "forkserver"])
 def test_multiprocessing_with_spawn_and_forkserver_works(way: str, tmp_path: Path) -> None:
     """Workers open sockets of their own and talk to the parent; a socket can't be passed to them, and the error says so."""
-    run(MULTIPROCESSING, way, options=QUIET, file=tmp_path / "program.py").check(
+    run(MULTIPROCESSING, way, options=FORKS, file=tmp_path / "program.py").check(
         out="early\nb'from a worker'\n0\nTypeError a Rep0 can't be pickled: it belongs to this process; pass its URL instead\ndone\n"
     )
 
@@ -480,7 +478,7 @@ def test_multiprocessing_with_spawn_and_forkserver_works(way: str, tmp_path: Pat
 def test_multiprocessing_with_fork_works_until_the_parent_opens_a_socket(tmp_path: Path) -> None:
     """A worker forked afterwards fails with ForkedError as its own traceback, whether it opens a socket or uses its parent's."""
     quick = MULTIPROCESSING.replace("recv(timeout=10)", "recv(timeout=0.5)")
-    end = run(quick, "fork", options=QUIET, file=tmp_path / "program.py").check(
+    end = run(quick, "fork", options=FORKS, file=tmp_path / "program.py").check(
         out="early\nno request\n1\nForkedError\n0\ndone\n", err=None
     )
     assert "nngio._core.errors.ForkedError: this process was forked after NNG had started" in end.err
@@ -506,6 +504,6 @@ def test_multiprocessing_pools_of_forked_workers_may_use_nngio_when_they_start_f
                     print(sorted(results.get(10)))
             """
         ),
-        options=QUIET,
+        options=FORKS,
         file=tmp_path / "program.py",
     ).check(out="[b'0', b'1', b'2', b'3']\n")

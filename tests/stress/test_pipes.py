@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from loops import TRIO, UVLOOP, AsyncioLoop, Loop, Tasks
-from programs import run
+from programs import FORKS, run
 
 import nngio
 from nngio import Admission, Bus0, Closed, PipeEvent
@@ -376,7 +376,7 @@ assert counted[0] > 0
 
 def test_children_that_are_forked_while_peers_come_and_go_know_that_they_are() -> None:
     """Whatever lock NNG's threads hold in that moment, the child does not wait for it; the parent goes on."""
-    run(FORK, options=["-W", "ignore::DeprecationWarning"], timeout=120).check()
+    run(FORK, options=FORKS, timeout=120).check()
 
 
 EXIT = """

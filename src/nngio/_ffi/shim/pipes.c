@@ -7,7 +7,8 @@
 // A pipe's way: in ADD_PRE what is known of it is noted, and it is given a place, or closed if it may not have one; ADD_POST
 // makes it connected; in REM_POST it loses its place.  NNG doesn't wait with REM_POST until ADD_POST has come.  Then the pipe is
 // kept among those that are undecided.  Either ADD_POST comes after all, and both are told at once; or the protocol had
-// refused it, and nothing was ever connected.  The next pipe of the same dialer or listener proves the latter.
+// refused it, and nothing was ever connected.  The next pipe of the same dialer or listener proves the latter.  And a pipe
+// whose dialer or listener is closed before ADD_PRE has no REM_POST at all: NNG has forgotten its id by then, or soon does.
 //
 // A watch is told of each pipe twice, connected and disconnected, in this order.  Memory for both is taken at the first, so
 // that the second can't fail.  What nobody fetches is bounded: beyond a watch's limit, a pipe that comes and goes unseen is
@@ -194,6 +195,21 @@ take_place(struct pipes *ps, peer *p)
 	*(p->prev != NULL ? &p->prev->next : &ps->first) = p->next;
 	*(p->next != NULL ? &p->next->prev : &ps->last)  = p->prev;
 	ps->places--;
+}
+
+// Takes the places of those that were closed before ADD_PRE; or of all.  The id of any other pipe outlives its REM_POST.
+static void
+forget_gone(struct pipes *ps, bool all)
+{
+	peer *next;
+
+	for (peer *p = ps->first; p != NULL && (all || ps->places > ps->connected); p = next) {
+		next = p->next;
+		if (all || (!p->connected && nng_pipe_socket((nng_pipe){ .id = p->was.id }).id == 0)) {
+			take_place(ps, p);
+			peer_rele(p);
+		}
+	}
 }
 
 // Those that are undecided.
@@ -394,6 +410,7 @@ add_pre(struct pipes *ps, nng_pipe pipe)
 	}
 	pthread_mutex_lock(&ps->lock);
 	forget_refused(ps, p, 0);
+	forget_gone(ps, false);
 	if ((admitted = admission_admits(ps->admission, &p->was, ps->places))) {
 		give_place(ps, p);
 	}
@@ -522,6 +539,7 @@ pipes_free(nngio_handle *h)
 
 	if (ps != NULL) {
 		forget_refused(ps, NULL, 0);
+		forget_gone(ps, true);
 		admission_rele(ps->admission);
 		pthread_mutex_destroy(&ps->lock);
 		free(ps->table);
