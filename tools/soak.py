@@ -75,8 +75,9 @@ class Worker:
     def __init__(self, kind: str, folder: Path, seed: int) -> None:
         self.kind = kind
         program = str(Path(__file__).with_name("soak_worker.py"))
-        # One arena: otherwise threads that come and go would find, or leave, free memory in arenas of others.
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+        # One arena: otherwise threads that come and go would find, or leave, free memory in arenas of others. And no caches of
+        # threads, whose free memory counts as given out: they take thousands of rounds to fill.
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", program, kind, str(folder), str(seed)],
             stdin=subprocess.PIPE,
