@@ -174,6 +174,30 @@ def test_importing_nngio_imports_no_event_loop() -> None:
     assert not {name.partition(".")[0].lstrip("_") for name in loaded} & {*LOOPS, "ssl", "concurrent", "multiprocessing"}
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="typing is cheap to import from Python 3.13 on, and imported")
+def test_importing_nngio_imports_nothing_that_takes_long() -> None:
+    """Half the time would be that of `typing` and what it imports."""
+    loaded = run("import sys\nbefore = set(sys.modules)\nimport nngio\nprint(*(set(sys.modules) - before))\n")
+    assert not set(loaded) & {"contextlib", "enum", "importlib.util", "inspect", "logging", "re", "signal", "socket", "typing"}
+
+
+@pytest.mark.parametrize("first", ["sys", "typing"])
+def test_values_are_the_same_whether_or_not_typing_was_imported_before(first: str) -> None:
+    """What stands for `typing` makes the same classes."""
+    assert run(
+        f"import sys, {first}, nngio, copy, pickle\n"
+        "address = nngio.TCPAddress('::1', scope=2)\n"
+        "print(str(address), type(address).__mro__[1:], type(address)._field_defaults, nngio.TCPAddress.__module__, sep='\\n')\n"
+        "print(pickle.loads(pickle.dumps(address)) == address, nngio.PipeInfo._fields[:2], nngio.TCPAddress.__doc__)\n"
+        "for default in copy.copy(nngio.DEFAULT), pickle.loads(pickle.dumps(nngio.DEFAULT)):\n"
+        "    print(default is nngio.DEFAULT, repr(default))\n"
+    ) == [
+        *("[::1]:0", "(<class", "'tuple'>,", "<class", "'object'>)", "{'port':", "0,", "'scope':", "0}", "nngio._address"),
+        *("True", "('id',", "'local_address')", "An", "IP", "address", "and", "port,", "of", "tcp,", "tls,", "ws", "and", "wss."),
+        *("True", "DEFAULT") * 2,
+    ]
+
+
 def test_a_program_on_asyncio_does_not_load_trio() -> None:
     """trio is imported only when it is running; sniffio isn't needed either."""
     loaded = run(

@@ -1,7 +1,5 @@
 """nngio: NNG (nanomsg-next-generation) for Python."""
 
-from typing import TYPE_CHECKING
-
 from nngio._address import AbstractAddress, Address, InprocAddress, IPCAddress, TCPAddress
 from nngio._admission import Admission, AdmissionCounters
 from nngio._aio import Aio
@@ -44,6 +42,7 @@ from nngio._core.errors import (
     Unreachable,
     WriteOnly,
 )
+from nngio._core.typing import TYPE_CHECKING
 from nngio._dialer import Dialer
 from nngio._events import PipeEvent, PipeEvents, PipeHandler
 from nngio._headers import Headers

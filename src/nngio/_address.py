@@ -1,8 +1,7 @@
 """Socket addresses, as values."""
 
-from typing import Any, NamedTuple
-
 from nngio._core.library import ffi, lib
+from nngio._core.typing import Any, NamedTuple
 
 __all__ = ["AbstractAddress", "Address", "IPCAddress", "InprocAddress", "TCPAddress", "from_sockaddr", "to_sockaddr"]
 

@@ -1,12 +1,12 @@
 """Admission: rules for who may connect, applied by NNG's threads in C (shim/admission.c)."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nngio._core import nng
 from nngio._core.errors import InvalidArgument, NoMemory
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_admission
+from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network

@@ -13,7 +13,6 @@ it, never the other way round; `wait` and the callback thread don't take it.
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from nngio._core import callbacks, library
 from nngio._core.adapter import reclaim
@@ -22,6 +21,7 @@ from nngio._core.errors import BadState, ForkedError, InvalidArgument, NNGError,
 from nngio._core.library import AGAIN, BUSY, NULL, lib
 from nngio._core.operation import LOOK, SLICE_MS
 from nngio._core.owner import own_operation
+from nngio._core.typing import Any
 from nngio._message import Message
 
 __all__ = ["Aio"]

@@ -5,7 +5,6 @@ each of them follows.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
 from nngio._core.adapter import reclaim
@@ -13,6 +12,7 @@ from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
 from nngio._core.library import AGAIN, NULL, ffi, lib, python
 from nngio._core.operation import LOOK, operation_in, take_slot
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ awaited (shim/futures.c). `close` abandons what it had not come to the end of.
 """
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
@@ -18,6 +17,7 @@ from nngio._core.errors import Closed, ForkedError, NNGError
 from nngio._core.library import NULL, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import LOOK, PENDING
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ interrupt a verb, Ctrl-C and cancellation above all: it gives the batch back, an
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
 
 from nngio._channel import Receiver, Sender, slot_to_send
 from nngio._channel_async import send_error
@@ -17,6 +16,7 @@ from nngio._core.errors import NNGError
 from nngio._core.library import AGAIN, NULL, ffi, lib, python
 from nngio._core.loops import current
 from nngio._core.operation import LOOK, PENDING, operation_in, take_slot
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:

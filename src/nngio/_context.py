@@ -1,12 +1,11 @@
 """Contexts: independent exchanges over one socket."""
 
-from typing import TYPE_CHECKING, Any
-
 from nngio._channel import Channel
 from nngio._core import library
 from nngio._core.errors import ForkedError, check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._options import HasOptions, set_options
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Devices: what one raw socket receives is sent on by another."""
 
 import warnings
-from typing import TYPE_CHECKING, Any
 
 from nngio._channel import Receiver
 from nngio._core import library, operation
@@ -11,6 +10,7 @@ from nngio._core.errors import Busy, Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import BUSY, lib
 from nngio._core.loops import take
 from nngio._core.owner import own_device
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._socket import Socket
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Dialers: connecting to a peer that listens."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypedDict
 
 from nngio._address import TCPAddress
 from nngio._core import operation
@@ -9,10 +8,12 @@ from nngio._core.duration import milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._core.loops import current
+from nngio._core.typing import TYPE_CHECKING, TypedDict
+from nngio._core.urls import is_tls
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, SecondsOption, SizeOption
-from nngio._tls import TLSConfig, is_tls
+from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
     from typing import Self, Unpack

@@ -1,17 +1,16 @@
 """Dialers and listeners: how a socket gets its pipes."""
 
-from typing import TYPE_CHECKING, Any
-
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NNGError, NotSupported
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
-from nngio._core.urls import encode_url
+from nngio._core.typing import TYPE_CHECKING, Any
+from nngio._core.urls import encode_url, is_tls, transport_of
 from nngio._headers import Headers
 from nngio._options import HasOptions, Option, either, set_options
-from nngio._tls import TLSConfig, check_tls, configure, is_tls, reason
+from nngio._tls import TLSConfig, check_tls, configure, reason
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
@@ -86,7 +85,7 @@ class Endpoint(HasOptions):
         else:
             transports = option.settable if setting else option.transports
         scheme = self._url.partition("://")[0]
-        transport = scheme.lower().rstrip("46")
+        transport = transport_of(self._url)
         transport = _ALIASES.get(transport, transport)
         doing = f"{option.attribute} can be set on" if setting and option.settable != option.transports else f"{option.attribute} is of"
         if transports and transport not in transports:

@@ -11,7 +11,6 @@ other way round, so that the last events are delivered whoever has the socket.
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from nngio._core import callbacks, library
 from nngio._core.duration import milliseconds
@@ -20,6 +19,7 @@ from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import take
 from nngio._core.operation import PENDING, complete
 from nngio._core.owner import own_operation, own_watch
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._pipe import Pipe, PipeInfo, info_of
 
 if TYPE_CHECKING:

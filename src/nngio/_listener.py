@@ -1,12 +1,12 @@
 """Listeners: waiting for peers that dial."""
 
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypedDict
 
 from nngio._core import library, nng
 from nngio._core.errors import BadState, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
+from nngio._core.typing import TYPE_CHECKING, TypedDict
+from nngio._core.urls import any_port
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nngio._socket import Socket
 
 __all__ = ["Listener", "ListenerOptions", "socket_pair"]
-
-_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)", re.IGNORECASE)
 
 
 class ListenerOptions(TypedDict, total=False):
@@ -121,9 +119,8 @@ class Listener(Endpoint):
         self._begin()
         self._check(lib.nng_listener_start(self._c, 0), f"listen at {self._url}")
         self._started = True
-        any_port = _ANY_PORT.fullmatch(self._url)
-        if any_port:
-            self._url = f"{any_port[1]}:{self.port}{any_port[2]}"
+        if around := any_port(self._url):
+            self._url = f"{around[0]}:{self.port}{around[1]}"
 
     def add_fd(self, fd: int) -> None:
         """Take over the connection behind a descriptor, of a listener at `socket://`, which is started.

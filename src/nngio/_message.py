@@ -5,12 +5,11 @@ fills it again. The box's owner (`_core/owner.py`) is the body's buffer too: eac
 is never freed. And a message that is being looked at is not handed to NNG: the box counts its views.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.owner import own_box
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._message_edit import MAX_HEADER, EditableMessage, as_bytes_like
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """What can be done to the two parts of a message, from either end: bytes and big-endian numbers, put on and taken off."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from nngio._core.errors import InvalidArgument, check
 from nngio._core.library import ffi, lib
+from nngio._core.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -8,13 +8,13 @@ NNG keeps what it doesn't know, overruns a buffer, or takes a number that it can
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from nngio._address import Address, TCPAddress, from_sockaddr, to_sockaddr
 from nngio._core import library, nng
 from nngio._core.duration import LONGEST_MS, milliseconds, seconds
 from nngio._core.errors import ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
+from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

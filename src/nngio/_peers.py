@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from nngio._admission import Admission
 from nngio._core import library
@@ -11,6 +10,7 @@ from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, c
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.loops import take
 from nngio._core.operation import PENDING, complete
+from nngio._core.typing import Any
 from nngio._events import LIMIT, PipeEvent, PipeEvents, PipeHandler
 from nngio._pipe import Pipe
 

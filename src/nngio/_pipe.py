@@ -1,11 +1,10 @@
 """Pipes: the connections of a socket."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
 from nngio._address import Address, from_sockaddr
 from nngio._core import library, nng
 from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ blocking, where a failed attempt changes nothing:
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 from nngio._channel import Receiver, Sender
 from nngio._channel_many import ManyReceiver, ManySender
@@ -20,6 +19,7 @@ from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import BadState, ForkedError, NotSupported, TimedOut, check
 from nngio._core.library import lib
+from nngio._core.typing import TYPE_CHECKING
 from nngio._message import Message, as_bytes_like
 from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, SecondsOption
 from nngio._socket import Socket

@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
@@ -13,6 +12,7 @@ from nngio._core.library import ffi, lib
 from nngio._core.loops import current, runs_here
 from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
+from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from nngio._dialer import Dialer, DialerOptions
 from nngio._events import close_handlers
 from nngio._listener import Listener, ListenerOptions

@@ -1,9 +1,7 @@
 """Dialers and listeners of byte streams."""
 
-import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote_from_bytes
 
 from nngio._address import AbstractAddress
@@ -12,7 +10,8 @@ from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import operation_in, take_slot
-from nngio._core.urls import encode_url
+from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
+from nngio._core.urls import any_port, encode_url
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption, StringOption, set_options
 from nngio._stream_options import HeadersOption, StreamObject
 from nngio._streams import Stream, finish, open_streams, stream_ms, wait
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["StreamDialer", "StreamListener"]
 
 _ADDRESS = ffi.typeof("uintptr_t")
-_ANY_PORT = re.compile(r"((?:tcp|tls\+tcp|ws|wss)[46]?://[^/]*):0(|/.*)", re.IGNORECASE)
 _cast = ffi.cast
 
 
@@ -267,9 +265,8 @@ class StreamListener(StreamEndpoint):
             raise
         open_streams.add(self)
         self._closed = False
-        any_port = _ANY_PORT.fullmatch(url)
-        if any_port:
-            self._url = f"{any_port[1]}:{self.port}{any_port[2]}"
+        if around := any_port(url):
+            self._url = f"{around[0]}:{self.port}{around[1]}"
         elif url.lower() == "abstract://":
             address = self.local_address
             assert isinstance(address, AbstractAddress)

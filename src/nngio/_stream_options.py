@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from nngio._core.errors import check
 from nngio._core.library import ffi, lib
+from nngio._core.typing import Any
 from nngio._options import HasOptions, Option
 
 __all__ = ["HeadersOption", "StreamObject"]

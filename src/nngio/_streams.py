@@ -7,7 +7,6 @@ those of `_core/operation.py` and `_channel_async.py`. What a receive has been g
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from nngio._core import library
 from nngio._core.duration import milliseconds
@@ -15,6 +14,7 @@ from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, NNGError
 from nngio._core.library import AGAIN, NULL, ffi, lib, python
 from nngio._core.loops import take
 from nngio._core.operation import PENDING, operation_in, take_slot
+from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._message import as_bytes_like
 from nngio._options import AddressOption, BoolOption, StringOption
 from nngio._pipe import CommonNameOption, HeadersOption, NumberOption

@@ -7,7 +7,6 @@ operation that ends when something has happened to the socket, and looks again t
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import library
@@ -17,6 +16,7 @@ from nngio._core.library import AGAIN, NULL, ffi, lib
 from nngio._core.loops import take
 from nngio._core.nng import lib as nng
 from nngio._core.operation import PENDING, new_operation
+from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._message import as_bytes_like
 
 if TYPE_CHECKING:

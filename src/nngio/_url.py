@@ -1,9 +1,8 @@
 """URLs, in parts, as NNG understands them."""
 
-from typing import TYPE_CHECKING, Any, final
-
 from nngio._core.errors import InvalidArgument, check
 from nngio._core.library import NULL, ffi, lib
+from nngio._core.typing import TYPE_CHECKING, Any, final
 from nngio._core.urls import encode_url
 
 if TYPE_CHECKING:

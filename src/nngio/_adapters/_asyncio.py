@@ -15,10 +15,10 @@ woken, `cancel()` says no, and the task raises the CancelledError by itself: tha
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Any
 
 from nngio._core.adapter import Adapter, AsyncOperation
 from nngio._core.library import python
+from nngio._core.typing import Any
 
 __all__ = ["AsyncioAdapter"]
 

@@ -8,7 +8,6 @@ A run stands still when it is the guest of a loop that does; for asyncio's loops
 """
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
 
 import trio
 from outcome import capture
@@ -17,6 +16,7 @@ from trio.lowlevel import Abort
 from nngio._core import loops
 from nngio._core.adapter import CANCELED, Adapter, AsyncOperation, clock
 from nngio._core.errors import TimedOut
+from nngio._core.typing import Any
 
 __all__ = ["TrioAdapter", "current"]
 

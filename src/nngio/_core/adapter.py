@@ -38,12 +38,12 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator
-from typing import Any, ClassVar
 
 from nngio._core.errors import ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.operation import LOOK, PENDING
 from nngio._core.owner import own_operation
+from nngio._core.typing import Any, ClassVar
 
 __all__ = ["BATCH", "CANCELED", "Adapter", "AsyncOperation", "clock", "reclaim"]
 

@@ -10,14 +10,13 @@ somebody else's C code, the process is ended from here.
 import atexit
 import itertools
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
 
 from nngio._core.errors import NoMemory, check
 from nngio._core.library import NULL, before_exit, ffi, lib, python
+from nngio._core.typing import Any, NoReturn, Protocol
 
 __all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending", "sources", "start", "tags"]
 
@@ -74,6 +73,8 @@ def on_callback_thread() -> bool:
 
 
 def _run() -> None:
+    import signal  # it takes time to import
+
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
     ops = ffi.new(f"nngio_op *[{BATCH}]")
     while not _stopping:

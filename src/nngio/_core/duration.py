@@ -1,22 +1,36 @@
 """Durations: seconds in Python, milliseconds in NNG."""
 
-import enum
 import math
-from typing import Final
+
+from nngio._core.typing import TYPE_CHECKING
 
 __all__ = ["DEFAULT", "DEFAULT_MS", "Default", "Timeout", "milliseconds", "seconds"]
 
 
-class Default(enum.Enum):
-    """The one value of this type, `DEFAULT`, stands for "as the socket's own option says"."""
+if TYPE_CHECKING:
+    import enum
+    from typing import Final
 
-    DEFAULT = "DEFAULT"
+    class Default(enum.Enum):
+        DEFAULT = "DEFAULT"
 
-    def __repr__(self) -> str:
-        return self.name
+    DEFAULT: Final = Default.DEFAULT
+else:  # `enum` takes time to import
 
+    class Default:
+        """The one value of this type, `DEFAULT`, stands for "as the socket's own option says"."""
 
-DEFAULT: Final = Default.DEFAULT
+        def __new__(cls):
+            return DEFAULT
+
+        def __repr__(self):
+            return "DEFAULT"
+
+        def __reduce__(self):
+            return "DEFAULT"
+
+    DEFAULT = object.__new__(Default)
+
 DEFAULT_MS = -2
 INFINITE_MS = -1
 LONGEST_MS = 2**31 - 1

@@ -1,9 +1,9 @@
 """NNG's error codes as exceptions: one class for each code, and one way from a code to its class."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from nngio._core.library import FORKED, ffi, lib
+from nngio._core.typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -12,11 +12,9 @@ then nothing of NNG's runs Python code, and `exiting` tells finalizers to leave 
 import atexit
 import os
 from collections.abc import Callable
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
-from importlib.util import module_from_spec
-from typing import TYPE_CHECKING, Any
 
 from nngio import _nng
+from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._nng import ffi, lib
 
 __all__ = ["AGAIN", "BUSY", "FORKED", "NULL", "before_exit", "exiting", "ffi", "forked", "lib", "python"]
@@ -49,8 +47,9 @@ def _at_exit() -> None:
 
 def _load_python() -> Any:
     """What shim/python.c and shim/verbs.c have: a second module in the file of the first."""
-    loader = ExtensionFileLoader("nngio._python", _nng.__file__)
-    module = module_from_spec(ModuleSpec(loader.name, loader, origin=_nng.__file__))
+    spec: Any = _nng.__spec__
+    loader = type(spec.loader)("nngio._python", _nng.__file__)
+    module = loader.create_module(type(spec)(loader.name, loader, origin=_nng.__file__))
     loader.exec_module(module)
     return module
 

@@ -6,11 +6,11 @@ found running. This is the one place that knows which loops there are.
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from nngio._core import library
 from nngio._core.errors import ForkedError
 from nngio._core.library import python
+from nngio._core.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nngio._core.adapter import Adapter, AsyncOperation

@@ -1,10 +1,9 @@
 """NNG as `nngio.lowlevel` shows it: what this build's release lacks says so."""
 
-from typing import Any
-
 from nngio._core.errors import NNGError, NotSupported
 from nngio._core.library import ffi
 from nngio._core.library import lib as _lib
+from nngio._core.typing import Any
 
 __all__ = ["lib", "nng_version", "patched"]
 

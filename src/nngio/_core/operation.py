@@ -17,10 +17,10 @@ after Python has looked and before the thread sleeps.
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, Any
 
 from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import AGAIN, NULL, ffi, lib, python
+from nngio._core.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nngio._core.library import Slot

@@ -4,10 +4,9 @@ The object has a bare pointer in one attribute, and its owner in `_owner`. Why c
 what only a running function has, is told in shim/python.c.
 """
 
-from typing import Any
-
 from nngio._core.errors import ForkedError, NoMemory
 from nngio._core.library import NULL, ffi, lib, python
+from nngio._core.typing import Any
 
 __all__ = ["own_admission", "own_box", "own_device", "own_handle", "own_operation", "own_watch"]
 

@@ -1,0 +1,13 @@
+from typing import TYPE_CHECKING as TYPE_CHECKING
+from typing import Any as Any
+from typing import ClassVar as ClassVar
+from typing import Final as Final
+from typing import Generic as Generic
+from typing import Literal as Literal
+from typing import NamedTuple as NamedTuple
+from typing import NoReturn as NoReturn
+from typing import Protocol as Protocol
+from typing import TypedDict as TypedDict
+from typing import TypeVar as TypeVar
+from typing import final as final
+from typing import overload as overload
