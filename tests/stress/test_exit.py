@@ -280,6 +280,39 @@ def test_sys_exit_in_a_callback_ends_the_program_with_that_code() -> None:
     check_all(runs(SYS_EXIT))
 
 
+# Python drops what is raised in a destructor, and in a weak reference's callback, which importing a module has.
+IN_DESTRUCTORS = """
+import weakref
+import nngio
+
+class Long:
+    def __del__(self):
+        for _ in range(20_000):
+            pass
+
+class Weak:
+    pass
+
+number, code = sys.argv[1:]
+aio = nngio.Aio(lambda aio: sys.exit(int(code)))
+aio.sleep(0.01)
+while True:
+    if int(number) % 2:
+        Long()
+    else:
+        weak = Weak()
+        reference = weakref.ref(weak, Long.__del__)
+        del weak
+"""
+
+
+@pytest.mark.timeout(90)
+def test_sys_exit_in_a_callback_ends_a_program_that_runs_destructors() -> None:
+    """Though Python drops the exception there: its code, silently."""
+    for i, end in enumerate(runs(IN_DESTRUCTORS)):
+        end.check(CODES[i % len(CODES)])
+
+
 def test_sys_exit_in_a_callback_unwinds_the_main_thread() -> None:
     """`finally` clauses and exit handlers of a main thread that waits in a call of ours run, and it sees SystemExit."""
     program = """
