@@ -5,6 +5,7 @@ isn't lost. For the other one that is certain only once it has received somethin
 """
 
 import array
+import asyncio
 import ctypes
 import mmap
 import threading
@@ -523,6 +524,25 @@ def test_a_polyamorous_pair_talks_to_each_of_its_peers(address: Address) -> None
             peers[i].send(b"echo")
             poly.send(poly.recv_msg())
             assert peers[i].recv(timeout=10) == b"echo"
+
+
+@pytest.mark.parametrize("protocol", [nngio.Req0, nngio.Surveyor0])
+def test_a_raw_socket_asks_nothing(protocol: type[nngio.Req0] | type[nngio.Surveyor0]) -> None:
+    """`request` and `survey` would send without a header, and nobody would answer; the error says what to do."""
+    verb = "request" if protocol is nngio.Req0 else "survey"
+
+    async def ask(socket: Any) -> None:
+        if verb == "request":
+            await socket.arequest(b"x")
+        else:
+            async for _ in socket.asurvey(b"x"):
+                pass
+
+    with protocol(raw=True) as socket:
+        with pytest.raises(nngio.NotSupported, match=r"send a Message with a header.*without raw=True"):
+            getattr(socket, verb)(b"x")
+        with pytest.raises(nngio.NotSupported, match=r"send a Message with a header.*without raw=True"):
+            asyncio.run(ask(socket))
 
 
 def test_poly_and_raw_exclude_each_other() -> None:

@@ -124,6 +124,17 @@ class _Both(_Sends, _Receives):
     pass
 
 
+class _Asks(_Both):
+    _is_raw = False
+
+    def _check_cooked(self) -> None:
+        if self._is_raw:
+            raise NotSupported(
+                f"a raw {type(self).__name__} doesn't number what it asks, nor look for the answers: send a Message with a header, and "
+                "match what is received yourself; or open it without raw=True"
+            )
+
+
 class _SendsMany(_Sends, ManySender):
     pass
 
@@ -158,7 +169,7 @@ class _RawBuffer(HasOptions):
     recv_buffer = _recv_buffer(default="1", raw=True)
 
 
-class _Requests(_Both):
+class _Requests(_Asks):
     resend_time = DurationOption(
         "req:resend-time",
         "When an unanswered request is sent again, so that it may arrive twice. Without that, one whose connection is lost fails.",
@@ -169,17 +180,19 @@ class _Requests(_Both):
     )
 
     def request(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
-        """Send a request and return the reply: `send` and `recv`, each with this timeout."""
+        """Send a request and return the reply: `send` and `recv`, each with this timeout. Raises `NotSupported` on a raw socket."""
+        self._check_cooked()
         self.send(data, timeout=timeout)
         return self.recv(timeout=timeout)
 
     async def arequest(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
         """Send a request and return the reply. The awaitable `request`. Cancellation gives up the request."""
+        self._check_cooked()
         await self.asend(data, timeout=timeout)
         return await self.arecv(timeout=timeout)
 
 
-class _Surveys(_Both):
+class _Surveys(_Asks):
     survey_time = SecondsOption(
         "surveyor:survey-time",
         "How long respondents have to answer a survey.",
@@ -189,7 +202,11 @@ class _Surveys(_Both):
     )
 
     def survey(self, data: "Buffer | Message") -> Iterator[bytes]:
-        """Send a survey at once, and iterate over the answers as they arrive, until `survey_time` is over."""
+        """Send a survey at once, and iterate over the answers as they arrive, until `survey_time` is over.
+
+        Raises `NotSupported` on a raw socket.
+        """
+        self._check_cooked()
         self.send(data)
         return self._answers()
 
@@ -203,6 +220,7 @@ class _Surveys(_Both):
 
     async def asurvey(self, data: "Buffer | Message") -> AsyncIterator[bytes]:
         """Send a survey when the iteration begins, and iterate over the answers. The awaitable `survey`, for `async for`."""
+        self._check_cooked()
         await self.asend(data)
         while True:
             try:
