@@ -1,6 +1,7 @@
 """What each message pays for in a verb: the C half of the verbs, which keeps the GIL."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import trio
 
 import nngio
 from nngio._core.library import ffi, python
@@ -182,29 +184,160 @@ def test_a_send_that_is_interrupted_between_its_steps_is_undone(address: Callabl
         on_a_warm_loop((a, b), interrupted)
 
 
-def test_an_errand_is_for_what_it_is_made_for(pair: Pair) -> None:
-    """A TypeError for what is no socket's, None where Python has to do it: no bytes, no loop."""
+def test_what_makes_a_coroutine_refuses_what_is_no_sockets(pair: Pair) -> None:
+    """A TypeError, and nothing that was never awaited."""
     left = pair[0]
-    assert python.sending(left, left._owner, b"", -1) is None
-    assert python.receiving(left, left._owner, -1) is None
+    for wrong in (None, left, object(), nngio.Message(b"")._owner):
+        with pytest.raises(TypeError):
+            python.sending(left, wrong, b"", -1)
+        with pytest.raises(TypeError):
+            python.receiving(left, wrong, -1)
+    for arguments in ((), (left,), (left, left._owner, b"", -1, 1)):
+        with pytest.raises(TypeError, match="wrong number"):
+            python.sending(*arguments)
+        with pytest.raises(TypeError, match="wrong number"):
+            python.receiving(*arguments)
+    with pytest.raises(OverflowError):
+        python.receiving(left, left._owner, 2**70)
+    with pytest.raises(TypeError):
+        python.Coroutine()  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="0 or more seconds"):
+        left.arecv(timeout=-1)
 
-    async def in_a_loop() -> None:
-        for wrong in (None, left, object(), nngio.Message(b"")._owner):
-            with pytest.raises(TypeError):
-                python.sending(left, wrong, b"", -1)
-            with pytest.raises(TypeError):
-                python.receiving(left, wrong, -1)
-        assert python.sending(left, left._owner, bytearray(b""), -1) is None
-        assert python.sending(left, left._owner, nngio.Message(b""), -1) is None
-        for arguments in ((), (left,), (left, left._owner, b"", -1, 1)):
-            with pytest.raises(TypeError, match="wrong number"):
-                python.sending(*arguments)
-            with pytest.raises(TypeError, match="wrong number"):
-                python.receiving(*arguments)
-        with pytest.raises(OverflowError):
-            python.receiving(left, left._owner, 2**70)
 
-    on_a_warm_loop(pair, in_a_loop)
+# What `asend` and `arecv` return.
+
+
+def test_a_verb_returns_a_coroutine(pair: Pair) -> None:
+    """For asyncio, for what looks at abstract base classes, and for whoever prints it."""
+    for coroutine, name in ((pair[0].asend(b""), "asend"), (pair[0].arecv(), "arecv")):
+        assert isinstance(coroutine, Coroutine)
+        assert asyncio.iscoroutine(coroutine)
+        assert (coroutine.__name__, coroutine.__qualname__) == (name, f"Pair0.{name}")
+        assert repr(coroutine).startswith(f"<coroutine object Pair0.{name} at 0x")
+        assert coroutine.cr_await is None
+        coroutine.close()
+        coroutine.close()
+
+
+def test_a_verb_that_is_not_awaited_warns_and_does_nothing(pair: Pair) -> None:
+    """As any coroutine does; not when it was closed."""
+    left, right = pair
+    with pytest.warns(RuntimeWarning, match="coroutine 'Pair0.asend' was never awaited"):
+        left.asend(b"lost")
+    with pytest.warns(RuntimeWarning, match="coroutine 'Pair0.arecv' was never awaited"):
+        right.arecv()
+    left.asend(b"closed").close()
+    with pytest.raises(nngio.TimedOut):
+        right.recv(timeout=0.05)
+
+
+def test_a_verb_is_awaited_once(pair: Pair) -> None:
+    """After that, and while somebody awaits it, awaiting it again is an error and does nothing."""
+    left, right = pair
+
+    async def again() -> None:
+        sent = left.asend(b"once")
+        await sent
+        for use in (sent.__await__, lambda: sent.send(None), lambda: sent.throw(Interrupted())):
+            with pytest.raises(RuntimeError, match="already awaited"):
+                use()
+        assert await right.arecv() == b"once"
+        waits = right.arecv()
+        task = asyncio.create_task(waits)
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="being awaited already"):
+            await waits
+        await left.asend(b"twice")
+        assert await task == b"twice"
+
+    asyncio.run(again())
+
+
+def test_a_verb_that_is_thrown_into_before_it_begins_does_nothing(pair: Pair) -> None:
+    """The exception comes out, and it is over."""
+    left, right = pair
+    coroutine = left.asend(b"not sent")
+    with pytest.raises(Interrupted):
+        coroutine.throw(Interrupted())
+    with pytest.raises(RuntimeError, match="already awaited"):
+        coroutine.send(None)
+    with pytest.raises(nngio.TimedOut):
+        right.recv(timeout=0.05)
+
+
+def test_a_verb_may_be_a_task_and_be_cancelled(pair: Pair) -> None:
+    """`create_task` and `run` take it as it is; a cancelled one loses nothing."""
+    left, right = pair
+
+    async def cancelled() -> None:
+        for i in range(100):
+            task = asyncio.create_task(right.arecv())
+            await asyncio.sleep(0)
+            if i % 2:
+                await left.asend(b"%d" % i)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            if not i % 2:
+                await left.asend(b"%d" % i)
+            assert (await right.arecv() if task.cancelled() else task.result()) == b"%d" % i
+
+    asyncio.run(cancelled())
+    asyncio.run(left.asend(b"whole"))
+    assert asyncio.run(right.arecv()) == b"whole"
+
+
+def test_a_verb_belongs_to_the_loop_that_awaits_it(pair: Pair) -> None:
+    """Not to the one in which it was called."""
+    left, right = pair
+
+    async def elsewhere(coroutine: Any) -> Any:
+        return await coroutine
+
+    async def call() -> None:
+        await left.asend(b"a loop has begun")
+        await right.arecv()
+        receiving, sending = right.arecv(), left.asend(b"from afar")
+        await asyncio.to_thread(asyncio.run, elsewhere(sending))
+        assert await asyncio.to_thread(asyncio.run, elsewhere(receiving)) == b"from afar"
+
+    asyncio.run(call())
+
+
+def test_a_verb_that_is_collected_in_the_middle_loses_nothing(pair: Pair) -> None:
+    """Its frame is gone, and so is the task; in a cycle, too. What it had received goes to the next."""
+    left, right = pair
+
+    async def dropped() -> None:
+        await left.asend(b"a loop has begun")
+        await right.arecv()
+        for cycle in (False, True):
+            waits = right.arecv()
+            assert isinstance(waits.send(None), python.Future)
+            kept: list[Any] = [waits]
+            if cycle:
+                kept.append(kept)
+            await left.asend(b"kept")
+            del waits, kept
+            gc.collect()
+            assert await right.arecv(timeout=5) == b"kept"
+
+    asyncio.run(dropped())
+
+
+def test_a_verb_on_trio_is_for_a_nursery(pair: Pair) -> None:
+    """`start_soon` takes it as it is."""
+    left, right = pair
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(left.asend, b"x")
+            assert await right.arecv() == b"x"
+            assert await trio.to_thread.run_sync(trio.run, lambda: left.asend(b"y")) is None
+            assert await right.arecv() == b"y"
+
+    trio.run(main)
 
 
 def test_a_callback_that_outlives_its_adapter_does_nothing() -> None:

@@ -5,8 +5,8 @@ left it pending; read the result; hand the operation back. Any exception on the 
 undecided. Once the operation is `over`, a message is the caller's and not the operation's any more; between that store
 and the return nothing can be raised. See `_core/adapter.py`.
 
-On asyncio, bytes take a shorter way: `sending` and `receiving` return an operation that goes through the same steps in C while it is
-awaited (shim/futures.c). `close` abandons what it had not come to the end of.
+What `asend` and `arecv` return is a coroutine in C (shim/coroutine.c). On asyncio, bytes go through the same steps there; it is `_asend`
+and `_arecv` otherwise.
 """
 
 from collections.abc import AsyncIterator
@@ -21,6 +21,7 @@ from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Self
 
     from typing_extensions import Buffer
@@ -88,22 +89,16 @@ class AsyncSender:
     _handle: Any
     _owner: Any
 
-    async def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> None:
+    def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> "Coroutine[Any, Any, None]":
         """Send one message, and return when NNG has accepted it. The awaitable `send`, on asyncio and trio.
 
         Cancellation: a message that NNG had not accepted is yours again, and one that it had is on its way; a `Message`
         tells which, because it is empty when it was sent. A send that ends at once doesn't wait for other tasks, but lets
         them run every so often.
         """
-        ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        quick = sending(self, self._owner, data, ms)
-        if quick is not None:
-            try:
-                await quick
-            except BaseException:  # a signal handler's too, of which the operation hasn't heard
-                quick.close()
-                raise
-            return
+        return sending(self, self._owner, data, DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout))
+
+    async def _asend(self, data: "Buffer | Message", ms: int) -> None:
         operation = take_now() or await take()
         try:
             if type(data) is bytes:
@@ -131,22 +126,16 @@ class AsyncReceiver:
     _handle: Any
     _owner: Any
 
-    async def arecv(self, *, timeout: Timeout = DEFAULT) -> bytes:
+    def arecv(self, *, timeout: Timeout = DEFAULT) -> "Coroutine[Any, Any, bytes]":
         """Receive one message and return its body. The awaitable `recv`, on asyncio and trio.
 
         Cancellation: a message that has arrived by then is kept, and the next receive on this socket or context gets it,
         whoever calls it and from wherever. A receive that ends at once doesn't wait for other tasks, but lets them run every
         so often.
         """
-        ms = DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout)
-        quick = receiving(self, self._owner, ms)
-        if quick is not None:
-            try:
-                arrived: bytes = await quick
-            except BaseException:  # a signal handler's too, of which the operation hasn't heard
-                quick.close()
-                raise
-            return arrived
+        return receiving(self, self._owner, DEFAULT_MS if timeout is DEFAULT else milliseconds(timeout))
+
+    async def _arecv(self, ms: int) -> bytes:
         operation = await take()
         try:
             code = begin_recv(operation, self._owner, ms)

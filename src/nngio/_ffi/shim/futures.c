@@ -286,7 +286,7 @@ errand_begins(future *f, PyObject **result)
 	return (code == NNGIO_PENDING ? suspend(f, result) : errand_returns(f, code, result));
 }
 
-static PySendResult
+PySendResult
 future_send(PyObject *self, PyObject *argument, PyObject **result)
 {
 	future *f = (future *) self;
@@ -325,9 +325,9 @@ future_next(PyObject *self)
 	return (result);
 }
 
-// What a coroutine does with an exception that it is resumed with.
-static PyObject *
-future_throw(PyObject *self, PyObject *arguments)
+// Raises what `throw` was called with.
+PyObject *
+raise_thrown(PyObject *arguments)
 {
 	PyObject *type, *value = NULL, *traceback = NULL;
 
@@ -342,6 +342,13 @@ future_throw(PyObject *self, PyObject *arguments)
 		Py_XINCREF(traceback == Py_None ? NULL : traceback);
 		PyErr_Restore(type, value, traceback == Py_None ? NULL : traceback);
 	}
+	return (NULL);
+}
+
+PyObject *
+future_throw(PyObject *self, PyObject *arguments)
+{
+	(void) raise_thrown(arguments);
 	if (((future *) self)->errand != NO_ERRAND) {
 		errand_fails((future *) self);
 	}
@@ -362,52 +369,23 @@ future_close(PyObject *self, PyObject *none)
 	Py_RETURN_NONE;
 }
 
-// An errand for the calling task to await; None when Python has to do it.
-static PyObject *
-errand(PyObject *channel, PyObject *owner, PyObject *data, PyObject *number, enum errand kind)
+// An errand for the running task, which the first step begins; NULL, perhaps with an exception, when Python has to do it.
+PyObject *
+errand_new(PyObject *channel, nngio_handle *h, PyObject *data, int ms, enum errand kind)
 {
-	long          ms = PyLong_AsLong(number);
-	nngio_handle *h;
-	future       *f;
+	future *f;
 
-	if ((ms == -1 && PyErr_Occurred()) || (h = owned_pointer(owner, OWN_HANDLE)) == NULL) {
-		return (NULL);
-	}
 	if ((data != NULL && !PyBytes_CheckExact(data)) || (f = (future *) take_now()) == NULL) {
-		if (PyErr_Occurred()) {
-			return (NULL);
-		}
-		Py_RETURN_NONE;
+		return (NULL);
 	}
 	f->errand  = (char) kind;
 	f->begun   = 0;
-	f->h       = h; // the channel's owner keeps it
-	f->base.ms = (int) ms;
+	f->suspended = f->cancelled = 0;
+	f->h       = h;
+	f->base.ms = ms;
 	Py_INCREF(f->channel = channel); // the one before is gone with its errand
 	Py_XINCREF(f->data = data);
 	return ((PyObject *) f);
-}
-
-static PyObject *
-sending(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-	(void) module;
-	if (count != 4) {
-		PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
-		return (NULL);
-	}
-	return (errand(arguments[0], arguments[1], arguments[2], arguments[3], SENDS));
-}
-
-static PyObject *
-receiving(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-	(void) module;
-	if (count != 3) {
-		PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
-		return (NULL);
-	}
-	return (errand(arguments[0], arguments[1], NULL, arguments[2], RECEIVES));
 }
 
 static PyObject *
@@ -528,13 +506,6 @@ static PyType_Spec future_spec = {
 	.slots     = future_slots,
 };
 
-static PyMethodDef functions[] = {
-	{ "sending", FAST(sending), METH_FASTCALL,
-	    "A send by the running task, to be awaited: (channel, its owner, data, ms). None when it takes Python to do it." },
-	{ "receiving", FAST(receiving), METH_FASTCALL, "The same for a receive: (channel, its owner, ms)." },
-	{ NULL, NULL, 0, NULL },
-};
-
 int
 add_operations(PyObject *module)
 {
@@ -545,8 +516,7 @@ add_operations(PyObject *module)
 		handle_name  = PyUnicode_InternFromString("_handle");
 		look_name    = PyUnicode_InternFromString("look");
 	}
-	return (PyErr_Occurred() || PyModule_AddFunctions(module, functions) != 0 ||
-	        add_type(module, "Operation", &operation_type, &operation_spec, NULL) != 0
+	return (PyErr_Occurred() || add_type(module, "Operation", &operation_type, &operation_spec, NULL) != 0
 	        ? -1
 	        : add_type(module, "Future", &future_type, &future_spec, operation_type));
 }

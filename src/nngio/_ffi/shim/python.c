@@ -368,7 +368,7 @@ execute(PyObject *module)
 	if (owner_type == NULL || owner_name == NULL) {
 		return (-1);
 	}
-	return (add_verbs(module) != 0 || add_operations(module) != 0 || add_turns(module) != 0 ? -1 : 0);
+	return (add_verbs(module) != 0 || add_operations(module) != 0 || add_coroutines(module) != 0 || add_turns(module) != 0 ? -1 : 0);
 }
 
 static PyModuleDef_Slot slots[] = { { Py_mod_exec, execute }, { 0, NULL } };

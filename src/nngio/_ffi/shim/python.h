@@ -85,8 +85,15 @@ int       add_verbs(PyObject *module);
 
 // futures.c
 extern PyTypeObject *operation_type, *future_type;
-int operation_over(PyObject *self, PyObject *value, void *closure);
-int add_operations(PyObject *module);
+int          operation_over(PyObject *self, PyObject *value, void *closure);
+PyObject    *errand_new(PyObject *channel, nngio_handle *h, PyObject *data, int ms, enum errand kind);
+PySendResult future_send(PyObject *self, PyObject *argument, PyObject **result);
+PyObject    *future_throw(PyObject *self, PyObject *arguments);
+PyObject    *raise_thrown(PyObject *arguments);
+int          add_operations(PyObject *module);
+
+// coroutine.c
+int add_coroutines(PyObject *module);
 
 // turns.c
 extern PyTypeObject *turns_type;
