@@ -212,3 +212,67 @@ int nngio_stream_get_string(nngio_stream *s, const char *name, char **value);
 int nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t size);
 int nngio_stream_close(nngio_stream *s);
 bool nngio_stream_closed(nngio_stream *s);
+
+#define NNGIO_HTTP_CONNECT ...
+#define NNGIO_HTTP_READ ...
+#define NNGIO_HTTP_READ_ALL ...
+#define NNGIO_HTTP_WRITE ...
+#define NNGIO_HTTP_WRITE_ALL ...
+#define NNGIO_HTTP_READ_REQUEST ...
+#define NNGIO_HTTP_READ_RESPONSE ...
+#define NNGIO_HTTP_WRITE_REQUEST ...
+#define NNGIO_HTTP_WRITE_RESPONSE ...
+#define NNGIO_HTTP_METHOD ...
+#define NNGIO_HTTP_URI ...
+#define NNGIO_HTTP_VERSION ...
+#define NNGIO_HTTP_REASON ...
+#define NNGIO_HTTP_HEADER ...
+#define NNGIO_HTTP_HEADERS ...
+
+typedef struct nngio_http nngio_http;
+typedef struct nngio_http_handler nngio_http_handler;
+typedef struct nngio_http_message {
+    nng_http_req *req;
+    nng_http_res *res;
+    ...;
+} nngio_http_message;
+typedef struct nngio_http_server nngio_http_server;
+
+nngio_http *nngio_http_client(const char *url, int *error);
+int nngio_http_begin(nngio_op *op, nngio_http *h, int what, nngio_http_message *m, const void *data, size_t size, int ms);
+nngio_http *nngio_http_given(nngio_op *op);
+int nngio_http_set_tls(nngio_http *h, nng_tls_config *config);
+int nngio_http_close(nngio_http *h);
+bool nngio_http_closed(nngio_http *h);
+void nngio_http_free(nngio_http *h);
+void nngio_http_let_go(nngio_http *h);
+
+nngio_http_message *nngio_http_request(int *error);
+nngio_http_message *nngio_http_response(uint16_t status, int *error);
+char *nngio_http_text(nngio_http_message *m, int which, const char *name);
+void *nngio_http_body(nngio_http_message *m, size_t *size);
+void nngio_http_text_free(void *text);
+void nngio_http_message_free(nngio_http_message *m);
+
+void nngio_http_wakes(nngio_queue *q);
+nngio_http_message *nngio_http_next(uint64_t *tag);
+bool nngio_http_answered(nngio_http_message *m);
+int nngio_http_answer(nngio_http_message *m, nngio_http_message *response);
+nngio_http *nngio_http_take_over(nngio_http_message *m, int *error);
+void nngio_http_call_end(nngio_http_message *m);
+
+nngio_http_handler *nngio_http_handler_new(const char *path, uint64_t tag, const char *type, const void *data, size_t size, int *error);
+nngio_http_handler *nngio_http_handler_own(const char *path, const char *target, uint16_t status, int *error);
+nng_http_handler *nngio_http_handler_c(nngio_http_handler *h);
+void nngio_http_handler_free(nngio_http_handler *h);
+
+nngio_http_server *nngio_http_server_new(const char *url, int *error);
+int nngio_http_server_start(nngio_http_server *s);
+int nngio_http_server_address(nngio_http_server *s, nng_sockaddr *sa);
+int nngio_http_server_tls(nngio_http_server *s, nng_tls_config *config);
+int nngio_http_server_page(nngio_http_server *s, uint16_t status, const char *text, const char *path);
+int nngio_http_server_error(nngio_http_server *s, nngio_http_message *response);
+int nngio_http_server_add(nngio_http_server *s, nngio_http_handler *h);
+int nngio_http_server_remove(nngio_http_server *s, nngio_http_handler *h, bool held);
+int nngio_http_server_close(nngio_http_server *s, bool held);
+void nngio_http_server_free(nngio_http_server *s);

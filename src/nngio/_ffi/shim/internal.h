@@ -48,6 +48,8 @@ typedef struct reader reader;
 
 // See device.c.
 typedef struct path path;
+// See http.c.
+typedef struct http_task http_task;
 // See stream.c.
 typedef struct piece piece;
 
@@ -158,8 +160,34 @@ struct nngio_op {
 	void         *flow;        // that its aio is of
 	size_t        least, most; // bytes
 	bool          streaming;   // it waits for its flow; under the stream's lock
+	nngio_http   *http; // of an operation that is begun in http.c, which see
+	http_task    *task; // that it waits for, or that it was given
 
 	_Atomic(nngio_handle *) listed; // in whose list of pending operations; changed under that one's lock
+};
+
+// An attempt to connect, or a connection: see http.c.
+struct nngio_http {
+	atomic_uint      refs; // Python's, and one per operation and task
+	pthread_mutex_t  lock; // of the fields below
+	pthread_cond_t   idle; // no task is left
+	nng_http_client *client;
+	nng_http_conn   *conn;
+	nngio_http      *late; // the connection that came when nobody wanted it any more
+	http_task       *tasks;
+	bool             closed;
+	bool             broken; // NNG has closed the connection, or is about to
+};
+
+struct nngio_http_server {
+	atomic_uint         refs;
+	pthread_mutex_t     calls; // held during calls of Python's into NNG
+	nng_http_server    *c;
+	nngio_http_handler *handlers;
+	bool                started;
+	pthread_mutex_t     lock; // of the fields below, and of its messages
+	nngio_http_message *unanswered;
+	bool                closed;
 };
 
 // lifecycle.c
@@ -251,12 +279,21 @@ void stream_put_back(nngio_op *op);
 void stream_drop(nngio_op *op);
 void streams_close(void);
 
+// http.c
+void http_hold(nngio_http *h);
+void http_rele(nngio_http *h);
+void http_abort(nngio_op *op, int code);
+void http_drop(nngio_op *op);
+void http_message_hold(nngio_http_message *m);
+void http_server_rele(nngio_http_server *s);
+
 // batch.c
 void batch_park(nngio_op *op);
 void batch_drop(nngio_op *op);
 
 // operation.c
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);
+void op_ready(nngio_op *op, int kind, int ms);
 void op_callback(void *arg);
 void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
 void op_send(nngio_op *op, int ms, nng_msg *msg);

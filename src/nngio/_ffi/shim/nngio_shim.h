@@ -15,11 +15,13 @@
 #ifndef NNGIO_SHIM_H
 #define NNGIO_SHIM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <nng/nng.h>
+#include <nng/supplemental/http/http.h>
 #include <nng/supplemental/tls/tls.h>
 
 #define NNGIO_AGAIN (-1)  // the wait was interrupted: let Python look at its signals, then wait again
@@ -48,6 +50,7 @@ enum nngio_flags {
 typedef struct nngio_box    nngio_box;
 typedef struct nngio_device nngio_device;
 typedef struct nngio_handle nngio_handle;
+typedef struct nngio_http   nngio_http;
 typedef struct nngio_op     nngio_op;
 typedef struct nngio_queue  nngio_queue;
 typedef struct nngio_stream nngio_stream;
@@ -69,6 +72,7 @@ enum nngio_kind {
 	NNGIO_CLOSE = 7,
 	NNGIO_WATCH = 8,
 	NNGIO_JOIN  = 9, // wait for the end of a device
+	NNGIO_HTTP  = 10, // see http.c
 };
 
 // A pipe, as it was when it was made.  Read from Python.
@@ -112,6 +116,46 @@ typedef struct {
 	char   id[64];
 	char   text[512]; // NNG's own limit
 } nngio_log_record;
+
+// See http.c.
+typedef struct nngio_http_handler nngio_http_handler;
+typedef struct nngio_http_message nngio_http_message;
+typedef struct nngio_http_server  nngio_http_server;
+
+struct nngio_http_message {
+	nng_http_req *req; // one of both; or neither, when it was sent
+	nng_http_res *res;
+
+	atomic_uint         refs;
+	nngio_http_server  *server; // of a call of a handler's: held; the rest is of such a call, under the server's lock
+	uint64_t            tag;
+	nng_aio            *aio; // NULL when it was answered
+	nng_http_req       *lent; // by NNG, until then
+	nng_http_conn      *conn; // the same
+	nngio_http_message *call_next, **call_link; // of those of the server that were not answered
+	nngio_http_message *waiting_next;           // for Python
+};
+
+enum nngio_http_what {
+	NNGIO_HTTP_CONNECT,
+	NNGIO_HTTP_READ,
+	NNGIO_HTTP_READ_ALL,
+	NNGIO_HTTP_WRITE,
+	NNGIO_HTTP_WRITE_ALL,
+	NNGIO_HTTP_READ_REQUEST,
+	NNGIO_HTTP_READ_RESPONSE,
+	NNGIO_HTTP_WRITE_REQUEST,
+	NNGIO_HTTP_WRITE_RESPONSE,
+};
+
+enum nngio_http_text {
+	NNGIO_HTTP_METHOD,
+	NNGIO_HTTP_URI,
+	NNGIO_HTTP_VERSION,
+	NNGIO_HTTP_REASON,
+	NNGIO_HTTP_HEADER,  // the value of one
+	NNGIO_HTTP_HEADERS, // all, as they are sent
+};
 
 // See udp.c.
 typedef struct nngio_udp nngio_udp;
@@ -221,6 +265,48 @@ int           nngio_stream_set(nngio_stream *s, const char *name, const void *va
 int           nngio_stream_close(nngio_stream *s);
 bool          nngio_stream_closed(nngio_stream *s);
 void          nngio_stream_free(nngio_stream *s);
+
+// http.c: nngio_stream_wait for what is NNGIO_PENDING, or the queue
+nngio_http *nngio_http_client(const char *url, int *error);
+int         nngio_http_begin(
+            nngio_op *op, nngio_http *h, int what, nngio_http_message *m, const void *data, size_t size, int ms);
+nngio_http *nngio_http_given(nngio_op *op);
+int         nngio_http_set_tls(nngio_http *h, nng_tls_config *config);
+int         nngio_http_close(nngio_http *h);
+bool        nngio_http_closed(nngio_http *h);
+void        nngio_http_free(nngio_http *h);
+void        nngio_http_let_go(nngio_http *h);
+
+nngio_http_message *nngio_http_request(int *error);
+nngio_http_message *nngio_http_response(uint16_t status, int *error);
+char               *nngio_http_text(nngio_http_message *m, int which, const char *name);
+void               *nngio_http_body(nngio_http_message *m, size_t *size);
+void                nngio_http_text_free(void *text);
+void                nngio_http_message_free(nngio_http_message *m);
+
+void                nngio_http_wakes(nngio_queue *q);
+nngio_http_message *nngio_http_next(uint64_t *tag);
+bool                nngio_http_answered(nngio_http_message *m);
+int                 nngio_http_answer(nngio_http_message *m, nngio_http_message *response);
+nngio_http         *nngio_http_take_over(nngio_http_message *m, int *error);
+void                nngio_http_call_end(nngio_http_message *m);
+
+nngio_http_handler *nngio_http_handler_new(
+    const char *path, uint64_t tag, const char *type, const void *data, size_t size, int *error);
+nngio_http_handler *nngio_http_handler_own(const char *path, const char *target, uint16_t status, int *error);
+nng_http_handler   *nngio_http_handler_c(nngio_http_handler *h);
+void                nngio_http_handler_free(nngio_http_handler *h);
+
+nngio_http_server *nngio_http_server_new(const char *url, int *error);
+int                nngio_http_server_start(nngio_http_server *s);
+int                nngio_http_server_address(nngio_http_server *s, nng_sockaddr *sa);
+int                nngio_http_server_tls(nngio_http_server *s, nng_tls_config *config);
+int                nngio_http_server_page(nngio_http_server *s, uint16_t status, const char *text, const char *path);
+int                nngio_http_server_error(nngio_http_server *s, nngio_http_message *response);
+int                nngio_http_server_add(nngio_http_server *s, nngio_http_handler *h);
+int                nngio_http_server_remove(nngio_http_server *s, nngio_http_handler *h, bool held);
+int                nngio_http_server_close(nngio_http_server *s, bool held);
+void               nngio_http_server_free(nngio_http_server *s);
 
 // left.c
 void nngio_leave(nngio_op *op, nngio_box *box);

@@ -64,6 +64,10 @@ op_recycle(nngio_op *op)
 		stream_rele(op->stream);
 		op->stream = NULL;
 	}
+	if (op->http != NULL) {
+		http_rele(op->http);
+		op->http = NULL;
+	}
 	if (op->queue != NULL) {
 		queue_rele(op->queue);
 		op->queue = NULL;
@@ -92,6 +96,9 @@ nngio_op_drop(nngio_op *op)
 	}
 	if (op->piece != NULL) {
 		stream_drop(op);
+	}
+	if (op->task != NULL) {
+		http_drop(op);
 	}
 }
 
@@ -200,6 +207,29 @@ op_begin(nngio_op *op, nngio_handle *h, int kind)
 	op->dialer    = 0;
 	op->listener  = 0;
 	return (0);
+}
+
+// Makes an idle operation ready for what is of no handle.
+void
+op_ready(nngio_op *op, int kind, int ms)
+{
+	nngio_op_drop(op);
+	join_forget(op);
+	op->kind      = kind;
+	op->result    = 0;
+	op->count     = 0;
+	op->bytes     = 0;
+	op->aborted   = 0;
+	op->inlined   = false;
+	op->redeliver = false;
+	op->left      = false;
+	op->waits     = false;
+	op->sleeps    = false;
+	op->leader    = NULL;
+	op->ms        = ms;
+	op->begun     = ms > 0 ? nng_clock() : 0;
+	op->pending_next = op->pending_prev = NULL;
+	atomic_store(&op->custody, CUSTODY_OWNER);
 }
 
 // Gives NNG the operation.  The caller is between handle_enter and handle_leave.

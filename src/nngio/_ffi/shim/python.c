@@ -43,6 +43,15 @@ owner_dealloc(PyObject *self)
 	case OWN_STREAM:
 		Py_BEGIN_ALLOW_THREADS nngio_stream_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
+	case OWN_HTTP:
+		Py_BEGIN_ALLOW_THREADS nngio_http_free(o->pointer);
+		Py_END_ALLOW_THREADS break;
+	case OWN_HTTP_MESSAGE:
+		nngio_http_message_free(o->pointer);
+		break;
+	case OWN_HTTP_SERVER:
+		Py_BEGIN_ALLOW_THREADS nngio_http_server_free(o->pointer);
+		Py_END_ALLOW_THREADS break;
 	default:
 		Py_BEGIN_ALLOW_THREADS nngio_op_free(o->pointer);
 		Py_END_ALLOW_THREADS break;
@@ -222,6 +231,45 @@ own_stream(PyObject *module, PyObject *arguments)
 	Py_RETURN_NONE;
 }
 
+// The same for a connection of HTTP's.
+static PyObject *
+own_http(PyObject *module, PyObject *arguments)
+{
+	PyObject *object, *address;
+	void     *pointer;
+
+	(void) module;
+	if (!PyArg_UnpackTuple(arguments, "own", 2, 2, &object, &address) ||
+	    (pointer = PyLong_AsVoidPtr(address)) == NULL || own(object, pointer, OWN_HTTP) != 0) {
+		return (NULL);
+	}
+	http_hold(pointer);
+	Py_RETURN_NONE;
+}
+
+// The same for a request or response that was received.
+static PyObject *
+own_http_message(PyObject *module, PyObject *arguments)
+{
+	PyObject *object, *address;
+	void     *pointer;
+
+	(void) module;
+	if (!PyArg_UnpackTuple(arguments, "own", 2, 2, &object, &address) ||
+	    (pointer = PyLong_AsVoidPtr(address)) == NULL || own(object, pointer, OWN_HTTP_MESSAGE) != 0) {
+		return (NULL);
+	}
+	http_message_hold(pointer);
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+own_http_server(PyObject *module, PyObject *arguments)
+{
+	(void) module;
+	return (own_pointer(arguments, OWN_HTTP_SERVER));
+}
+
 // The bodies of a batch, as a list of bytes; the messages stay the operation's.
 static PyObject *
 batch_bytes(PyObject *module, PyObject *address)
@@ -343,6 +391,11 @@ static PyMethodDef functions[] = {
 	    "Let the object's attribute `_owner` own the dialer or listener of byte streams at an address." },
 	{ "own_stream", own_stream, METH_VARARGS,
 	    "Let the object's attribute `_owner` own the stream at an address too." },
+	{ "own_http", own_http, METH_VARARGS, "Let the object's attribute `_owner` own the connection of HTTP's at an address too." },
+	{ "own_http_message", own_http_message, METH_VARARGS,
+	    "Let the object's attribute `_owner` own the request or response at an address too." },
+	{ "own_http_server", own_http_server, METH_VARARGS,
+	    "Let the object's attribute `_owner` own the HTTP server at an address." },
 	{ "batch_bytes", batch_bytes, METH_O, "The bodies of the messages of an operation's batch." },
 	{ "send_bytes", send_bytes, METH_VARARGS,
 	    "Send items of a list, from an index on, so many at most; return a code. The operation's `count` is the number of those sent." },

@@ -17,6 +17,9 @@ enum owned {
 	OWN_ADMISSION,
 	OWN_DEVICE,
 	OWN_STREAM,
+	OWN_HTTP,
+	OWN_HTTP_MESSAGE,
+	OWN_HTTP_SERVER,
 };
 
 // A slot: an operation that a thread waits for, from C's pool and back.  The object that a loop's operation has in

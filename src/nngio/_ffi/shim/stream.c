@@ -668,7 +668,7 @@ stream_callback(nngio_op *io)
 static void
 begin(nngio_op *op, nngio_stream *s, int ms)
 {
-	nngio_op_drop(op);
+	op_ready(op, NNGIO_STREAM, ms);
 	if (op->stream != s) {
 		stream_hold(s);
 		if (op->stream != NULL) {
@@ -676,21 +676,6 @@ begin(nngio_op *op, nngio_stream *s, int ms)
 		}
 		op->stream = s;
 	}
-	op->kind      = NNGIO_STREAM;
-	op->result    = 0;
-	op->count     = 0;
-	op->bytes     = 0;
-	op->aborted   = 0;
-	op->inlined   = false;
-	op->redeliver = false;
-	op->left      = false;
-	op->waits     = false;
-	op->sleeps    = false;
-	op->leader    = NULL;
-	op->ms        = ms;
-	op->begun     = ms > 0 ? nng_clock() : 0;
-	op->pending_next = op->pending_prev = NULL;
-	atomic_store(&op->custody, CUSTODY_OWNER);
 }
 
 // Receives at least so many bytes and at most so many, which are the operation's body then; of a listener or
@@ -867,7 +852,7 @@ stream_drop(nngio_op *op)
 	op->piece = NULL;
 }
 
-// Waits for an operation that was begun here.  Its result, or NNGIO_AGAIN as nngio_wait.
+// Waits for an operation that was begun here or in http.c.  Its result, or NNGIO_AGAIN as nngio_wait.
 int
 nngio_stream_wait(nngio_op *op)
 {
@@ -889,7 +874,7 @@ nngio_stream_wait(nngio_op *op)
 			nng_time passed = op->ms > 0 ? nng_clock() - op->begun : 0;
 			int      rest   = passed < (nng_time) op->ms ? op->ms - (int) passed : 0;
 			if (rest == 0) {
-				stream_abort(op, NNG_ETIMEDOUT);
+				nngio_op_abort(op, NNG_ETIMEDOUT);
 				ms = 20;
 			} else if (ms < 0 || rest < ms) {
 				ms = rest;

@@ -201,6 +201,9 @@ nngio_op_abort(nngio_op *op, int code)
 	case NNGIO_JOIN:
 		join_abort(op, code);
 		break;
+	case NNGIO_HTTP:
+		http_abort(op, code);
+		break;
 	default: // a sleep, whose timeout means something else
 		if (op->aborted == 0) {
 			op->aborted = code;
