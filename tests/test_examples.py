@@ -53,7 +53,7 @@ def test_every_example_is_in_their_list() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_code_on_a_page_runs(page: Path, tmp_path: Path) -> None:
     """The Python blocks of a page are one program, from top to bottom."""
-    program = tmp_path / f"{page.stem}.py"
+    program = tmp_path / f"page_{page.stem}.py"  # not the name of a module
     program.write_text("\n".join(blocks(page)), encoding="utf-8")
     run(program)
 

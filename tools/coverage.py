@@ -27,7 +27,7 @@ import nngio
 from nngio._ffi import declarations
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "coverage.md"
-MODULES = ("nngio", "nngio.prometheus")
+MODULES = ("nngio", "nngio.http", "nngio.prometheus")
 """Where public names are looked for."""
 WANTED = 95
 """Percent of the functions that aren't deprecated which are to have a name."""
@@ -181,10 +181,6 @@ STANDARD: dict[str, str] = {
 """What Python's own library has for it: better there, because it knows of the interpreter, its threads and its signals."""
 
 REASONS: dict[str, str] = {
-    "nng_http_*": (
-        "Python has HTTP libraries, and what NNG has beside them is for C: handlers are called on NNG's threads, where no Python may "
-        "run. NNG's websocket transports use it within"
-    ),
     "nng_msg_reserve": "a message's spare room is NNG's own affair; `Message(size=n)` allocates once",
     "nng_msg_capacity": "a message's spare room is NNG's own affair; `Message(size=n)` allocates once",
     "nng_fini": "it is of use at the end of a process only, which nngio sees to; NNG can't be started again after it",

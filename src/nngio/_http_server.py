@@ -82,7 +82,7 @@ class Handler:
         hijack: whether the function takes the connection over.
 
     NNG: `nng_http_handler_alloc`, `nng_http_handler_free`, `nng_http_handler_set_method`, `nng_http_handler_set_host`,
-    `nng_http_handler_set_tree`, `nng_http_handler_set_tree_exclusive`, `nng_http_handler_collect_body`.
+    `nng_http_handler_set_tree`, `nng_http_handler_set_tree_exclusive`, `nng_http_handler_collect_body`, `nng_http_hijack`.
     """
 
     __slots__ = ("_fixed", "_function", "_hijack", "_host", "_max_body", "_method", "_path", "_target", "_tree", "_type")
@@ -135,7 +135,10 @@ class Handler:
         method: str | None = "GET",
         host: str | None = None,
     ) -> Self:
-        """Answer with fixed bytes, without Python. NNG: `nng_http_handler_alloc_static`."""
+        """Answer with fixed bytes, without Python. What NNG has for it may free the bytes while they are sent, so this doesn't use it.
+
+        NNG: `nng_http_handler_alloc_static`.
+        """
         handler = cls.__new__(cls)
         handler._set(path, method, host, tree=False, tree_exclusive=False)
         if isinstance(body, str):
@@ -160,7 +163,7 @@ class Handler:
         """Answer with the files below a directory: for a folder with its index.html or index.htm, and with 404 for what isn't there.
 
         Nothing outside of the directory is shown, also not by a symbolic link. Files are read whole, on the thread that runs
-        callbacks: NNG's own function shows what is outside. NNG: `nng_http_handler_alloc_directory`.
+        callbacks. What NNG has for it shows what is outside, so this doesn't use it. NNG: `nng_http_handler_alloc_directory`.
         """
         root = os.path.realpath(os.fsdecode(_file_name(directory)))
         base = "" if path == "/" else path.rstrip("/")
@@ -473,13 +476,15 @@ def _answer(added: Added, call: Any) -> None:
     handler = added.handler
     try:
         request = read_request(call)
-        if request is None:
-            return
+        if request is None or lib.nngio_http_answered(call):
+            return  # the server was closed, perhaps before all of the request was read
         if handler._hijack:
             _hand_over(added, request, call)
         else:
             lib.nngio_http_answer(call, build_response(_response(handler._function(request))))  # type: ignore[misc, call-arg]
     except BaseException as error:
+        if isinstance(error, BadState) and lib.nngio_http_answered(call):
+            return  # the same, with an NNG that doesn't list headers
         _apologize(call, 500)
         if isinstance(error, SystemExit):
             callbacks.call(_raise, error)

@@ -490,17 +490,27 @@ extern char *nni_http_res_headers(nng_http_res *) __attribute__((weak));
 #define HEADERS_OF(kind, x) ((char *) NULL)
 #endif
 
+// Of no headers at all NNG makes a text without an end.  So there is one more, which can't have been received, and is cut off again.
+#define MARK ":"
+#define MARK_LINE_LEN 5 // ":: \r\n", the last line
+
 static char *
 all_headers(nng_http_req *req, nng_http_res *res)
 {
-	char *own = req != NULL ? HEADERS_OF(req, req) : HEADERS_OF(res, res);
-	char *text;
+	char  *own = NULL, *text = NULL;
+	size_t len;
 
-	if (own == NULL) {
+	if ((req != NULL ? nng_http_req_set_header(req, MARK, "") : nng_http_res_set_header(res, MARK, "")) != 0) {
 		return (NULL);
 	}
-	text = strdup(own);
-	nng_strfree(own);
+	own = req != NULL ? HEADERS_OF(req, req) : HEADERS_OF(res, res);
+	(void) (req != NULL ? nng_http_req_del_header(req, MARK) : nng_http_res_del_header(res, MARK));
+	if (own != NULL) {
+		if ((len = strlen(own)) >= MARK_LINE_LEN) {
+			text = strndup(own, len - MARK_LINE_LEN);
+		}
+		nng_strfree(own);
+	}
 	return (text);
 }
 
