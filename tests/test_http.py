@@ -111,6 +111,8 @@ def send_raw(server: Server, data: bytes, *, until: bytes | None = None) -> byte
     """All that a server sends to someone who sends this, until it closes or has sent `until`."""
     with socket.create_connection(("127.0.0.1", server.port), SECONDS) as peer:
         peer.sendall(data)
+        if until is None:
+            peer.shutdown(socket.SHUT_WR)
         got = b""
         while until is None or until not in got:
             try:
@@ -951,9 +953,9 @@ def test_a_take_over_that_fails_closes_the_connection(server: Server, monkeypatc
     monkeypatch.setattr(sys, "unraisablehook", reports.append)
     server.add(Handler("/raw", lambda _, connection: 1 / 0, hijack=True))  # noqa: ARG005
     assert send_raw(server, b"GET /raw HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+    assert fetch(server, "/echo")[0] == 200  # the callback thread is done with it
     assert [type(report.exc_value) for report in reports] == [ZeroDivisionError]
     reports.clear()
-    assert fetch(server, "/echo")[0] == 200
 
 
 # Beside websockets.
@@ -1028,6 +1030,29 @@ def test_https_both_ways(certificates: Any) -> None:
             with Client(server.url, tls=certificates.client) as client:
                 assert client.transact(Request(uri="/two"), timeout=SECONDS).body == b"two"
         assert Client(server.url, tls=certificates.client).transact(timeout=SECONDS).body == b"GET"
+
+
+@patched
+def test_an_answer_over_tls_comes_whole(certificates: Any) -> None:
+    """Also the last one of a connection, for clients that ask for its end."""
+    body = random.Random(5).randbytes(100000)
+    context = tls_files.client_context()
+    with Server("https://127.0.0.1:0", Handler("/", lambda _: body), tls=certificates.server) as server:
+        server.start()
+        for _ in range(20):
+            with urllib.request.urlopen(server.url, timeout=SECONDS, context=context) as answer:
+                assert answer.read() == body
+
+
+@patched
+def test_an_answer_to_what_is_not_read_arrives() -> None:
+    """The client hears it, though it is still sending its body."""
+    with Server("http://127.0.0.1:0", Handler("/", echo, method="POST", max_body=10)) as server:
+        server.start()
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port), SECONDS) as peer:
+                peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000)
+                assert peer.recv(100).startswith(b"HTTP/1.1 400")
 
 
 @pytest.fixture

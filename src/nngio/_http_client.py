@@ -203,7 +203,7 @@ class Client:
         """Connect, send a request, return the whole response, and close the connection.
 
         Args:
-            request: what to ask for; None for a GET of the URL's path. It gets the headers Host and Connection, if it has none.
+            request: what to ask for; None for a GET of the URL's path. It gets the header Host, if it has none.
             timeout: for all of it, in seconds; None for ever.
             max_body: the largest body that the response may have, in bytes.
 
@@ -217,13 +217,13 @@ class Client:
         """
         until = deadline(timeout)
         with self.connect(timeout=timeout) as connection:
-            return connection._drive(connection._transaction(self._default(request), max_body, close=True), until)
+            return connection._drive(connection._transaction(self._default(request), max_body), until)
 
     async def atransact(self, request: Request | None = None, *, timeout: float | None = None, max_body: int = MAX_BODY) -> Response:
         """Connect, send a request, return the whole response. The awaitable `transact`; cancellation ends the connection."""
         until = deadline(timeout)
         async with await self.aconnect(timeout=timeout) as connection:
-            return await connection._adrive(connection._transaction(self._default(request), max_body, close=True), until)
+            return await connection._adrive(connection._transaction(self._default(request), max_body), until)
 
     def _default(self, request: Request | None) -> Request:
         return Request(uri=self._uri) if request is None else request
@@ -476,19 +476,19 @@ class Connection:
         yield Step(lib.NNGIO_HTTP_READ_RESPONSE, c)
         return read_response(c)
 
-    def _writing_request(self, request: Request, *, close: bool = False) -> Steps[None]:
+    def _writing_request(self, request: Request) -> Steps[None]:
         if not isinstance(request, Request):
             raise TypeError(f"this takes a Request, not {type(request).__name__}")
-        yield Step(lib.NNGIO_HTTP_WRITE_REQUEST, build_request(request, self._host or None, close=close))
+        yield Step(lib.NNGIO_HTTP_WRITE_REQUEST, build_request(request, self._host or None))
 
     def _writing_response(self, response: Response) -> Steps[None]:
         if not isinstance(response, Response):
             raise TypeError(f"this takes a Response, not {type(response).__name__}")
         yield Step(lib.NNGIO_HTTP_WRITE_RESPONSE, build_response(response))
 
-    def _transaction(self, request: Request, max_body: int, *, close: bool = False) -> Steps[Response]:
+    def _transaction(self, request: Request, max_body: int) -> Steps[Response]:
         _room("max_body", max_body, least=0, most=2**62)
-        yield from self._writing_request(request, close=close)
+        yield from self._writing_request(request)
         while True:
             response = yield from self._reading_response()
             if not 100 <= response._status < 200 or response._status == 101:

@@ -382,8 +382,8 @@ def no_http(code: int) -> None:
         raise NNGError.from_code(code)
 
 
-def build_request(request: Request, host: str | None = None, *, close: bool = False) -> Any:
-    """A request in C. `host` is for the header Host, where there is none; `close`: the same for Connection."""
+def build_request(request: Request, host: str | None = None) -> Any:
+    """A request in C. `host` is for the header Host, where there is none."""
     c = new_message(lib.nngio_http_request)
     req = c.req
     check(lib.nng_http_req_set_method(req, request._method.encode()))
@@ -392,8 +392,6 @@ def build_request(request: Request, host: str | None = None, *, close: bool = Fa
     headers = request._headers
     if host is not None and "Host" not in headers:
         check(lib.nng_http_req_set_header(req, b"Host", host.encode()))
-    if close and "Connection" not in headers:
-        check(lib.nng_http_req_set_header(req, b"Connection", b"close"))
     _give_headers(headers, request._body, req, lib.nng_http_req_set_header)
     if request._body:
         check(lib.nng_http_req_copy_data(req, *as_bytes_like(request._body)))

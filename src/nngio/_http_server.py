@@ -485,11 +485,11 @@ def _answer(added: Added, call: Any) -> None:
     except BaseException as error:
         if isinstance(error, BadState) and lib.nngio_http_answered(call):
             return  # the same, with an NNG that doesn't list headers
+        if not isinstance(error, SystemExit):
+            python.report_unraisable(error, handler._function)
         _apologize(call, 500)
         if isinstance(error, SystemExit):
             callbacks.call(_raise, error)
-        else:
-            python.report_unraisable(error, handler._function)
 
 
 def _apologize(call: Any, status: int) -> None:
