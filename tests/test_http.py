@@ -1035,13 +1035,17 @@ def test_https_both_ways(certificates: Any) -> None:
 @patched
 def test_an_answer_over_tls_comes_whole(certificates: Any) -> None:
     """Also the last one of a connection, for clients that ask for its end."""
-    body = random.Random(5).randbytes(100000)
     context = tls_files.client_context()
-    with Server("https://127.0.0.1:0", Handler("/", lambda _: body), tls=certificates.server) as server:
+    bodies = [b"end", random.Random(5).randbytes(100000)]
+    with Server("https://127.0.0.1:0", Handler("/", lambda r: bodies[len(r.query) % 2]), tls=certificates.server) as server:
         server.start()
-        for _ in range(20):
-            with urllib.request.urlopen(server.url, timeout=SECONDS, context=context) as answer:
-                assert answer.read() == body
+
+        def ask(number: int) -> bool:
+            with urllib.request.urlopen(f"{server.url}/?{'x' * (number % 2)}", timeout=SECONDS, context=context) as answer:
+                return bool(answer.read() == bodies[number % 2])
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(ask, range(100)))
 
 
 @patched

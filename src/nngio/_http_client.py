@@ -16,10 +16,10 @@ from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, InvalidA
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import take
 from nngio._core.operation import operation_in, take_slot
-from nngio._core.urls import encode_url
+from nngio._core.urls import encode_url, host_of
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
 from nngio._streams import finish, pointer_to, room, stream_ms, wait
-from nngio._tls import TLSConfig, host_of
+from nngio._tls import TLSConfig
 from nngio._url import URL
 
 if TYPE_CHECKING:
