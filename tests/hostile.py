@@ -28,6 +28,7 @@ import pytest
 import trustme
 
 import nngio
+from nngio._core.nng import patched as is_patched
 from nngio.lowlevel import ffi, lib, nng_version
 
 SECONDS = 20.0
@@ -52,6 +53,9 @@ NUMBERS = {
     nngio.Bus0: 0x70,
 }
 """What each protocol calls itself in its greeting."""
+
+SERVED = tuple(protocol for protocol in NUMBERS if is_patched("pair-pipe-close") or protocol not in (nngio.Pair0, nngio.Pair1))
+"""What a server of all has: NNG's own PAIR may end its process when a peer leaves in the moment in which a message comes from it."""
 
 PARTNERS: dict[type[nngio.Socket], type[nngio.Socket]] = {
     nngio.Pair0: nngio.Pair0,

@@ -18,7 +18,9 @@ from hostile import (
     LENGTHS,
     NUMBERS,
     PARTNERS,
+    PATCHED,
     SECONDS,
+    SERVED,
     Server,
     Stranger,
     certificate,
@@ -52,7 +54,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server with a socket of each protocol, for one transport after the other; it is alive and well at the end."""
     directory = tmp_path_factory.mktemp("server")
     with Server(
-        [(protocol, url_for(request.param, directory, number)) for number, protocol in enumerate(NUMBERS)], recv_max_size=LIMIT
+        [(protocol, url_for(request.param, directory, number)) for number, protocol in enumerate(SERVED)], recv_max_size=LIMIT
     ) as server:
         server.check()
         yield server
@@ -163,7 +165,8 @@ def test_a_conversation_may_break_off_at_any_byte(server: Server) -> None:
             if place % 2 and place >= len(opening(transport, peer)):
                 stranger.hear(1)
             stranger.reset()
-    server.gives_back(before)
+    if PATCHED or stranger.transport in ("tcp", "ipc"):  # NNG's own may keep descriptors of handshakes that broke off
+        server.gives_back(before)
     server.check()
 
 
@@ -189,7 +192,7 @@ BODIES = (
 @pytest.mark.parametrize("raw", [False, True], ids=["cooked", "raw"])
 def test_a_body_that_no_protocol_can_read_does_no_harm(raw: bool) -> None:
     """Each is dropped, or its connection ended, or it is just data; good peers are served by each socket."""
-    with Server([(protocol, URLS["tcp"]) for protocol in NUMBERS], raw=raw) as server:
+    with Server([(protocol, URLS["tcp"]) for protocol in SERVED], raw=raw) as server:
         before = server.cost()
         for protocol, _, url in server.sockets:
             for body in BODIES:
@@ -409,9 +412,10 @@ def test_a_path_may_be_escaped_to_its_end(path: str, web: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/%", "/%7", "/%g8", "/x%00%", "%", "/%41", "/" + "%41" * 2000, "http://a%", "*"])
 def test_a_path_that_is_badly_escaped_does_no_harm(path: str, web: Server) -> None:
-    """It is another one, or the same."""
+    """It is another one, or the same. An NNG that isn't ours may hang up in place of an answer."""
     with Stranger(web.sockets[0].url) as stranger:
-        assert stranger.say(upgrade(nngio.Req0, path)).answer().startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 101 "))
+        answer = stranger.say(upgrade(nngio.Req0, path)).answer()
+        assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 101 ")) or (not PATCHED and answer == b"")
 
 
 FRAMES = {

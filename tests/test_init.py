@@ -199,7 +199,8 @@ async def main():
 asyncio.run(main())
 """)
     most = 299 * 0.005  # what it would take to look for each
-    assert float(spent) < most * 0.6
+    # It looks for 17, which takes more than an epoch, and sleeps for the rest of the second: for 7 of 24, where no other thread looks too.
+    assert float(spent) < most * 0.85
 
 
 patched = pytest.mark.skipif(

@@ -30,6 +30,7 @@ from websockets.typing import Subprotocol
 import nngio
 from nngio._core.library import ffi, lib
 from nngio._core.nng import nng_version
+from nngio._core.nng import patched as is_patched
 from nngio._streams import open_streams
 
 Address = Callable[[str], str]
@@ -750,6 +751,7 @@ def test_a_cancelled_accept_loses_no_connection(loop: Loop) -> None:
     loop.run(main)
 
 
+@pytest.mark.skipif(not is_patched("tcp-dial"), reason="with this NNG a dial may succeed before it is answered")
 @on_all_loops
 def test_a_dial_that_gets_no_answer_can_be_ended(loop: Loop, black_hole: int) -> None:
     """By a timeout, a cancellation, and by closing the dialer."""
@@ -1028,16 +1030,22 @@ def test_a_unix_sockets_file_has_the_permissions_asked_for(tmp_path: Path) -> No
 
 
 def test_a_websockets_handshake_carries_headers() -> None:
-    """Each side's are read on both sides' streams."""
+    """Each side's are read on both sides' streams. An NNG that would write a listener's through a null pointer gets none."""
     url = "ws://127.0.0.1:0/headers?a=b"
-    with nngio.StreamListener(url.partition("?")[0], response_headers={"X-Here": "yes"}) as listener:
+    headers: dict[str, Any] = {"response_headers": {"X-Here": "yes"}}
+    answers = headers["response_headers"]
+    if not is_patched("websocket-response-header"):
+        with pytest.raises(nngio.NotSupported, match="does not heed response_headers; the one that nngio builds does"):
+            nngio.StreamListener(url.partition("?")[0], **headers)
+        headers = answers = {}
+    with nngio.StreamListener(url.partition("?")[0], **headers) as listener:
         dialer = nngio.StreamDialer(f"{listener.url}?a=b", request_headers={"X-There": "no", "X-More": "1"})
         assert dialer.request_headers == {"X-There": "no", "X-More": "1"}
         with dialer.dial(timeout=SECONDS) as near, listener.accept(timeout=SECONDS) as far:
             for stream in (near, far):
                 assert dict(stream.ws_request_headers)["X-There"] == "no"
                 assert dict(stream.ws_request_headers)["X-More"] == "1"
-                assert dict(stream.ws_response_headers)["X-Here"] == "yes"
+                assert answers.items() <= dict(stream.ws_response_headers).items()
                 assert stream.ws_request_uri == "/headers?a=b"
     for bad, text in (({"a b": "x"}, "no name"), ({"a": "x\r\nb: y"}, "one line")):
         with pytest.raises(ValueError, match=text):

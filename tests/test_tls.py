@@ -334,12 +334,13 @@ def test_a_dial_to_nobody_is_refused(transport: str, address: Address) -> None:
 
 @over_tls
 def test_a_dial_to_a_peer_that_says_nothing_times_out(transport: str) -> None:
-    """After the time that it was given; whatever the peer does, closing doesn't wait for it."""
+    """After the time that it was given; whatever the peer does, closing doesn't wait for it, unless NNG is its own, unpatched."""
     with socket.create_server(("127.0.0.1", 0)) as mute, nngio.Pair0(tls=plain_client()) as pair:
         url = f"{transport}://127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(nngio.TimedOut, match=r"TLS handshake"):
             pair.dial(url, timeout=0.2)
-        pair.dial(url, block=False)
+        if PATCHED:
+            pair.dial(url, block=False)
 
 
 # Peers that are not NNG: Python's own ssl.
@@ -561,6 +562,7 @@ def test_failed_handshakes_keep_no_descriptor(transport: str, listening: Callabl
                 raw.sendall(client_hello())
 
 
+@patched
 @over_tls
 def test_what_closes_in_the_middle_of_a_handshake_comes_to_its_end(transport: str, address: Address) -> None:
     """Fifty times, at whatever moment: the dialer's socket, the listener's, or both at once."""

@@ -9,10 +9,21 @@ from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current, take
+from nngio._core.nng import nng_version, patched
 from nngio._core.operation import operation_in, take_slot
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._core.urls import any_port, encode_url
-from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption, StringOption, set_options
+from nngio._options import (
+    AddressOption,
+    BoolOption,
+    IntOption,
+    Option,
+    PermissionsOption,
+    SizeOption,
+    StringOption,
+    options_of,
+    set_options,
+)
 from nngio._stream_options import HeadersOption, StreamObject
 from nngio._streams import Stream, finish, open_streams, stream_ms, wait
 from nngio._tls import TLSConfig, check_tls, configure
@@ -52,12 +63,17 @@ class StreamEndpoint(StreamObject):
         python.own_endpoint(self, int(_cast(_ADDRESS, c)))
         self._c = c
 
-    def _set(self, options: dict[str, Any]) -> None:
-        for name, value in options.items():
-            try:
-                set_options(self, {name: value})
-            except NotSupported:
-                raise NotSupported(f"{self._noun} {self._url}: that transport has no option {name!r}") from None
+    def _admit(self, option: Option[Any], setting: bool) -> None:
+        if setting and option.patch and self._url[:2].lower() == "ws" and not patched(option.patch):
+            unheeded = f"NNG {nng_version()} as it is here does not heed {option.attribute}; the one that nngio builds does"
+            raise NotSupported(f"{self._noun} {self._url}: {unheeded}")
+
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        try:
+            super()._call(verb, suffix, name, value)
+        except NotSupported:
+            attribute = next((each for each, option in options_of(type(self)).items() if name.startswith(option.option)), name.decode())
+            raise NotSupported(f"{self._noun} {self._url}: that transport has no option {attribute!r}") from None
 
     def _check(self, code: int) -> None:
         """Raise the error of an attempt, in words that say what was attempted."""
@@ -133,7 +149,7 @@ class StreamDialer(StreamEndpoint):
         self._attempts: set[Attempt] = set()
         self._make(url, tls)
         configure(self, tls)
-        self._set(options)
+        set_options(self, options)
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
         super()._call(verb, suffix, name, value)
@@ -251,14 +267,16 @@ class StreamListener(StreamEndpoint):
     port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
     ipc_permissions = PermissionsOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600; None unless it was set.")
-    response_headers = HeadersOption("ws:response-header:", "Headers to send with the response, by their names.")
+    response_headers = HeadersOption(
+        "ws:response-header:", "Headers to send with the response, by their names.", patch="websocket-response-header"
+    )
 
     def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._closed = True
         self._make(url, tls)
         try:
             configure(self, tls)
-            self._set(options)
+            set_options(self, options)
             self._check(lib.nngio_stream_listen(self._c))
         except BaseException:
             lib.nngio_stream_close(self._c)
