@@ -63,6 +63,7 @@ typedef struct {
 	spin_luck *luck;
 	uint64_t   until; // ns
 	unsigned   looks;
+	bool       yields; // its core, now and then
 } spinner;
 
 struct nngio_handle {

@@ -5,6 +5,7 @@
 // Whoever looks in vain too often sleeps at once until the next epoch begins.  Epochs are those of the clock, so all
 // begin anew together, in all processes: while one side of a conversation sleeps, the other would look in vain.
 
+#include <sched.h>
 #include <time.h>
 
 #include "internal.h"
@@ -64,9 +65,10 @@ spin_begin(spinner *s, spin_luck *luck)
 		atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
 		return (false);
 	}
-	s->luck  = luck;
-	s->looks = 0;
-	s->until = begun + (uint64_t) ns;
+	s->luck   = luck;
+	s->looks  = 0;
+	s->yields = false;
+	s->until  = begun + (uint64_t) ns;
 	return (true);
 }
 
@@ -74,7 +76,13 @@ bool
 spin_goes_on(spinner *s)
 {
 	relax();
-	return (++s->looks % LOOKS != 0 || now() < s->until);
+	if (++s->looks % LOOKS != 0) {
+		return (true);
+	}
+	if (s->yields) {
+		sched_yield();
+	}
+	return (now() < s->until);
 }
 
 void
@@ -100,7 +108,9 @@ spin_pays(spin_luck *luck)
 }
 
 // Called by one of NNG's task threads that has nothing to do, without a lock; by one at a time.  See
-// nng_src/patches; NNG as it comes doesn't.
+// nng_src/patches; NNG as it comes doesn't.  It lets others have its core in between: it is one of many, and
+// whoever it works for may be one of them.  A thread of Python's doesn't; it would get its core, and the
+// interpreter's lock, back behind all others.
 void
 nng_task_attend(bool (*more)(void *), void *arg)
 {
@@ -108,6 +118,7 @@ nng_task_attend(bool (*more)(void *), void *arg)
 	spinner          s;
 
 	if (!more(arg) && spin_begin(&s, &luck)) {
+		s.yields = true;
 		while (!more(arg) && spin_goes_on(&s)) {
 		}
 		spin_end(&s, more(arg));
