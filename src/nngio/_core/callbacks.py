@@ -98,16 +98,18 @@ def call(callback: Callable[[Any], object], argument: Any) -> None:
 
 
 def _exit_program(request: SystemExit) -> None:
-    """Raise SystemExit in the main thread; end the process when that thread doesn't get to it."""
+    """Raise SystemExit in the main thread; end the process when that thread doesn't get to it.
+
+    The main thread may be in a destructor, or in a weak reference's callback. Python drops what is raised there, so it is raised
+    again when that has ended.
+    """
 
     def leave() -> None:
-        if not _program_runs():
-            return
-        _answered.set()
-        if _dropping:
-            python.call_in_main_thread(leave)  # not here, where it would be dropped as well
-        else:
-            raise _insist(SystemExit(request.code), leave)
+        if _program_runs():
+            _answered.set()
+            error = SystemExit(request.code)
+            sys.unraisablehook = python.insist(error, leave, sys.unraisablehook)
+            raise error
 
     _answered.clear()
     if _stopping:
@@ -117,28 +119,6 @@ def _exit_program(request: SystemExit) -> None:
         _end_process(request.code)
 
 
-def _insist(error: SystemExit, leave: Callable[[], None]) -> SystemExit:
-    """The main thread may be in a destructor, or in a weak reference's callback: Python drops what is raised there, so it is raised
-    again when that has ended."""
-    hook = sys.unraisablehook
-
-    def raise_again(dropped: Any) -> None:
-        global _dropping
-        if dropped.exc_value is not error:
-            hook(dropped)
-            return
-        _dropping = True
-        if sys.unraisablehook is raise_again:
-            sys.unraisablehook = hook
-        python.call_in_main_thread(leave)
-        _dropping = False
-
-    sys.unraisablehook = raise_again
-    return error
-
-
-_dropping = False
-"""Whether the main thread is where Python drops an exception."""
 _answered = threading.Event()
 """The program is about to exit, so no callback has to see to that."""
 

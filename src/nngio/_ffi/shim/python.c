@@ -357,6 +357,39 @@ call_in_main_thread(PyObject *module, PyObject *function)
 	Py_RETURN_TRUE;
 }
 
+// The hook that `insist` returns.  It is no function of Python's: in that, the call would be made before it returns.
+static PyObject *
+dropped(PyObject *self, PyObject *unraisable)
+{
+	PyObject *error = PyTuple_GetItem(self, 0), *function = PyTuple_GetItem(self, 1), *before = PyTuple_GetItem(self, 2), *now, *value;
+
+	if (error == NULL || function == NULL || before == NULL || (value = PyObject_GetAttrString(unraisable, "exc_value")) == NULL) {
+		return (NULL);
+	}
+	Py_DECREF(value);
+	if (value != error) {
+		return (PyObject_CallFunctionObjArgs(before, unraisable, NULL));
+	}
+	now = PySys_GetObject("unraisablehook");
+	if (now != NULL && PyCFunction_Check(now) && PyCFunction_GetSelf(now) == self && PySys_SetObject("unraisablehook", before) != 0) {
+		return (NULL);
+	}
+	return (call_in_main_thread(NULL, function));
+}
+
+static PyObject *
+insist(PyObject *module, PyObject *arguments)
+{
+	static PyMethodDef hook = { "dropped", dropped, METH_O, NULL };
+
+	(void) module;
+	if (PyTuple_Size(arguments) != 3) {
+		PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
+		return (NULL);
+	}
+	return (PyCFunction_New(&hook, arguments));
+}
+
 static PyObject *
 report_unraisable(PyObject *module, PyObject *arguments)
 {
@@ -402,6 +435,9 @@ static PyMethodDef functions[] = {
 	{ "call_in_main_thread", call_in_main_thread, METH_O,
 	    "Call a function in the main thread as soon as that runs Python code; what it raises is raised there.\n\n"
 	    "False when too many such calls are waiting." },
+	{ "insist", insist, METH_VARARGS,
+	    "A hook for what can't be raised: (exception, function, the hook before).\n\n"
+	    "When it is given that exception it sees to it that the main thread calls the function, and makes the other the hook again." },
 	{ "report_unraisable", report_unraisable, METH_VARARGS,
 	    "Hand an exception that nobody can catch to sys.unraisablehook, and the object that raised it.\n\n"
 	    "A hook that fails is reported too, and nothing is raised here." },
