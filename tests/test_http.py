@@ -22,7 +22,7 @@ from typing import Any, Self
 import pytest
 import tls as tls_files
 from loops import ASYNCIO, Loop, Tasks, on_all_loops
-from programs import run
+from programs import FORKS, run
 from races import RACES
 
 import nngio
@@ -1102,6 +1102,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 print(connection.transact(Request(), timeout=10).body)
 connection.close(); server.close()
 """,
+        options=FORKS,
     ).check(out="b'here'\n")
 
 
