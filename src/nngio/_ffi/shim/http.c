@@ -1147,12 +1147,13 @@ nngio_http_server_close(nngio_http_server *s, bool held)
 		}
 		nng_aio_finish(aio, NNG_ECLOSED);
 	}
+	// First, so that nobody is told that there is nothing at an address that is only being closed.
+	if (s->started) {
+		nng_http_server_stop(s->c);
+	}
 	while ((h = s->handlers) != NULL) {
 		s->handlers = h->next;
 		remove_handler(s, h, held);
-	}
-	if (s->started) {
-		nng_http_server_stop(s->c);
 	}
 	nng_http_server_release(s->c);
 	return (server_leave(s, 0));
