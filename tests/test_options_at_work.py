@@ -194,6 +194,7 @@ def test_recv_fd_is_ready_when_a_message_has_come(name: str, address: Address) -
             if name == "Sub0":
                 sock.subscribe(b"")
             if name in ("Req0", "Surveyor0"):
+                sock.wait_for_peers(1, timeout=10)  # a survey is for those who are there
                 sock.send(b"question")
                 other.recv(timeout=10)
             other.send(b"here", timeout=10)

@@ -1,8 +1,9 @@
 """The soak: many processes exchange messages by all protocols and transports, for a time, and nothing may grow, stall or get lost.
 
-    python tools/soak.py [--seconds N] [--seed N]
+    python tools/soak.py [--seconds N] [--seed N] [--share N]
 
-`make soak` runs it for an hour. It makes sense from half a minute on; NNGIO_SOAK_SECONDS is the default of --seconds.
+`make soak` runs it for an hour. It makes sense from half a minute on; NNGIO_SOAK_SECONDS is the default of --seconds. With --share 0.1
+each activity rests for nine tenths of the time, so that the soak can run beside something else: it finds less in the same time then.
 
 What runs. A home serves on every transport; three guests, one for each style (threads, asyncio, trio), run all activities at the same
 time (soak_worker.py); and visitors, which are guests that stay for a moment, come and go, half of them killed in the middle of it.
@@ -72,14 +73,14 @@ class Stalled(Exception):
 class Worker:
     """A process of the soak."""
 
-    def __init__(self, kind: str, folder: Path, seed: int) -> None:
+    def __init__(self, kind: str, folder: Path, seed: int, share: float) -> None:
         self.kind = kind
         program = str(Path(__file__).with_name("soak_worker.py"))
         # One arena: otherwise threads that come and go would find, or leave, free memory in arenas of others. And no caches of
         # threads, whose free memory counts as given out: they take thousands of rounds to fill.
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", program, kind, str(folder), str(seed)],
+            [sys.executable, "-X", "faulthandler", program, kind, str(folder), str(seed), str(share)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -188,14 +189,15 @@ def stayed(values: Sequence[float]) -> float:
 class Soak:
     """The processes, and what was measured."""
 
-    def __init__(self, folder: Path, seconds: float, seed: int) -> None:
+    def __init__(self, folder: Path, seconds: float, seed: int, share: float) -> None:
         self.folder = folder
         self.seconds = seconds
+        self.share = share
         self.lap_seconds = min(max(seconds / 15, 1.5), 60)
         self.random = random.Random(seed)
         self.started = time.monotonic()
-        self.home = Worker("home", folder, seed)
-        self.guests = [Worker(style, folder, seed + i) for i, style in enumerate(STYLES)]
+        self.home = Worker("home", folder, seed, share)
+        self.guests = [Worker(style, folder, seed + i, share) for i, style in enumerate(STYLES)]
         self.workers = [self.home, *self.guests]
         self.visitors: list[Worker] = []
         self.urls = self.home.ask("urls")
@@ -217,7 +219,7 @@ class Soak:
         for guest in self.guests:
             guest.ask("lap", self.urls)
         while (left := end - time.monotonic()) > 0:
-            self.visit(min(self.random.uniform(1, 4), left))
+            self.visit(min(self.random.uniform(1, 4) / self.share, left))
         for guest in self.guests:
             guest.tell("pause")
         answers = {guest.kind: guest.answer() for guest in self.guests}
@@ -237,7 +239,7 @@ class Soak:
 
     def visit(self, seconds: float) -> None:
         """Let a visitor come for so long. It leaves in good order, or is killed."""
-        visitor = Worker(self.random.choice(STYLES), self.folder, self.random.getrandbits(30))
+        visitor = Worker(self.random.choice(STYLES), self.folder, self.random.getrandbits(30), self.share)
         self.visitors = [visitor]
         try:
             visitor.ask("lap", self.urls)
@@ -314,11 +316,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Let everything run for a long time, and see that nothing grows, stalls or gets lost.")
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("NNGIO_SOAK_SECONDS", "3600")))
     parser.add_argument("--seed", type=int, default=random.getrandbits(20), help="of what is chosen at random; time has its own part in it")
+    parser.add_argument("--share", type=float, default=1, help="how much of the time each activity runs, 1 unless given; the rest it rests")
     arguments = parser.parse_args()
+    if not 0 < arguments.share <= 1:
+        parser.error("--share is more than 0 and at most 1")
     with tempfile.TemporaryDirectory(prefix="nngio-soak-") as name:
         certificates(Path(name))
         print(f"soak: --seed {arguments.seed}")
-        sys.exit(not Soak(Path(name), arguments.seconds, arguments.seed).run())
+        sys.exit(not Soak(Path(name), arguments.seconds, arguments.seed, arguments.share).run())
 
 
 if __name__ == "__main__":

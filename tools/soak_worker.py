@@ -1,6 +1,6 @@
 """A process of the soak (soak.py): the home, which serves on every transport, or a guest, whose activities come and go.
 
-    python tools/soak_worker.py home|sync|asyncio|trio FOLDER
+    python tools/soak_worker.py home|sync|asyncio|trio FOLDER SEED SHARE
 
 It reads commands, JSON, from its standard input, and answers each with a line: `lap URLS` lets its activities run, `pause` lets each
 finish its round and tells what was done and how much memory Python has, `end` ends it. An activity runs in rounds. Each round opens its
@@ -328,9 +328,10 @@ def taken() -> Iterator[int]:
 class Guest:
     """Activities, each in rounds, for as long as a lap takes."""
 
-    def __init__(self, addresses: Addresses, style: Style, seed: int) -> None:
+    def __init__(self, addresses: Addresses, style: Style, seed: int, share: float) -> None:
         self.addresses = addresses
         self.style = style
+        self.share = share
         self.random = random.Random(seed)
         self.urls: dict[str, list[str]] = {}
         self.failures: list[str] = []
@@ -374,9 +375,12 @@ class Guest:
             except Exception:
                 self.failures.append(f"{type(self.style).__name__} {name}: {traceback.format_exc()}")
                 await self.style.sleep(0.5)
-            self.began.pop(name, None)
+            took = time.monotonic() - self.began.pop(name)
             self.done[name] += 1
             await self.style.sleep(self.random.random() * 0.02)
+            rested = time.monotonic() + took * (1 / self.share - 1)
+            while time.monotonic() < rested and self.running.is_set():
+                await self.style.sleep(0.1)
 
     def lap(self, urls: dict[str, list[str]]) -> None:
         self.urls = urls
@@ -682,10 +686,10 @@ def measures() -> dict[str, int]:
 
 
 def main() -> None:
-    kind, folder, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    kind, folder, seed, share = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     addresses = Addresses(folder)
-    worker = Home(addresses) if kind == "home" else Guest(addresses, STYLES[kind](), seed)
+    worker = Home(addresses) if kind == "home" else Guest(addresses, STYLES[kind](), seed, share)
     trace = "NNGIO_SOAK_TRACE" in os.environ
     if trace:
         import tracemalloc

@@ -9,16 +9,16 @@ import re
 import time
 import warnings
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
 
+from nngio._calls import Begin, acall, call, call_ms
 from nngio._core import library
 from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, InvalidArgument, MessageTooLarge, NNGError, ProtocolError
 from nngio._core.library import NULL, ffi, lib, python
-from nngio._core.loops import take
-from nngio._core.operation import operation_in, take_slot
 from nngio._core.urls import encode_url, host_of
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
-from nngio._streams import finish, pointer_to, room, stream_ms, wait
+from nngio._streams import pointer_to, room
 from nngio._tls import TLSConfig
 from nngio._url import URL
 
@@ -132,20 +132,11 @@ class Client:
         Raises `ConnectionRefused`, `TimedOut`, `Unreachable`, `AddressInvalid` for a name that can't be resolved, `PeerAuthError` and
         `CryptoError` for what TLS says, `Closed`. NNG: `nng_http_client_connect`.
         """
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         connection = Connection._new(self._url, self._host, self._secure)
         attempt = self._attempt()
         try:
-            slot = take_slot()
-            op = operation_in(slot)
-            try:
-                code = finish(op, lib.nngio_http_begin(op, attempt, lib.NNGIO_HTTP_CONNECT, NULL, NULL, 0, ms))
-                if not code:
-                    connection._take(lib.nngio_http_given(op))
-            except BaseException:
-                lib.nngio_abandon(op, NULL)
-                raise
-            slot.over = True
+            code, _ = call(_connect(attempt), connection._take_given, ms)
             connection._open = not code
         finally:
             self._end(attempt)
@@ -154,24 +145,14 @@ class Client:
 
     async def aconnect(self, *, timeout: float | None = None) -> "Connection":
         """Connect. The awaitable `connect`, on asyncio and trio; cancellation ends the attempt."""
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         connection = Connection._new(self._url, self._host, self._secure)
-        operation = await take()
-        attempt: Any = None
+        attempt = self._attempt()
         try:
-            attempt = self._attempt()
-            code = await wait(operation, lib.nngio_http_begin(operation.c, attempt, lib.NNGIO_HTTP_CONNECT, NULL, NULL, 0, -1), ms)
-            if not code:
-                connection._take(lib.nngio_http_given(operation.c))
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        else:
-            operation.over = True
+            code, _ = await acall(_connect(attempt), connection._take_given, ms)
             connection._open = not code
         finally:
-            if attempt is not None:
-                self._end(attempt)
+            self._end(attempt)
         self._check(code)
         return connection
 
@@ -279,6 +260,9 @@ class Connection:
         connection._url, connection._host, connection._secure = url, host, secure
         return connection
 
+    def _take_given(self, _: Any, op: Any) -> None:
+        self._take(lib.nngio_http_given(op))
+
     def _take(self, c: Any) -> None:
         python.own_http(self, int(_cast(_ADDRESS, c)))
         self._c = c
@@ -295,31 +279,20 @@ class Connection:
     # Steps.
 
     def _one(self, step: Step, ms: int) -> bytes:
-        slot = take_slot()
-        op = operation_in(slot)
-        try:
-            code = finish(op, lib.nngio_http_begin(op, self._c, *step, ms))
-            result = b"" if code else _result(step, op)
-        except BaseException:
-            lib.nngio_abandon(op, NULL)
-            raise
-        slot.over = True
+        code, result = call(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
-        return result
+        return result or b""
 
     async def _aone(self, step: Step, ms: int) -> bytes:
-        operation = await take()
-        try:
-            code = await wait(operation, lib.nngio_http_begin(operation.c, self._c, *step, -1), ms)
-            result = b"" if code else _result(step, operation.c)
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        operation.over = True
+        code, result = await acall(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
-        return result
+        return result or b""
+
+    def _begin(self, step: Step) -> Begin:
+        c = self._c
+        return lambda op, ms: lib.nngio_http_begin(op, c, *step, ms)
 
     def _drive(self, steps: Steps[T], until: float | None) -> T:
         try:
@@ -368,13 +341,13 @@ class Connection:
         Raises `ConnectionShutdown` at the end of what the peer sends, `ConnectionReset`, `TimedOut`, `Closed`.
         NNG: `nng_http_conn_read`.
         """
-        return self._one(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), stream_ms(timeout))
+        return self._one(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
 
     def read_all(self, size: int, *, timeout: float | None = None) -> bytes:
         """Read so many bytes, and wait until they have come. Otherwise as `read`. NNG: `nng_http_conn_read_all`."""
         if not _room("size", size, least=0):
             return b""
-        return self._one(Step(lib.NNGIO_HTTP_READ_ALL, size=size), stream_ms(timeout))
+        return self._one(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
 
     def write(self, data: "Buffer", *, timeout: float | None = None) -> int:
         """Write as much as goes at once, at least one byte; return how many. The bytes are copied.
@@ -384,7 +357,7 @@ class Connection:
         pointer, size = pointer_to(data)
         if not size:
             return 0
-        return int(self._one(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), stream_ms(timeout)))
+        return int(self._one(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout)))
 
     def write_all(self, data: "Buffer", *, timeout: float | None = None) -> None:
         """Write all of the bytes. Otherwise as `write`. NNG: `nng_http_conn_write_all`."""
@@ -392,20 +365,20 @@ class Connection:
 
     async def aread(self, max: int = CHUNK, *, timeout: float | None = None) -> bytes:  # noqa: A002
         """Read what has come. The awaitable `read`; cancellation ends the connection."""
-        return await self._aone(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), stream_ms(timeout))
+        return await self._aone(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
 
     async def aread_all(self, size: int, *, timeout: float | None = None) -> bytes:
         """Read so many bytes. The awaitable `read_all`; cancellation ends the connection."""
         if not _room("size", size, least=0):
             return b""
-        return await self._aone(Step(lib.NNGIO_HTTP_READ_ALL, size=size), stream_ms(timeout))
+        return await self._aone(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
 
     async def awrite(self, data: "Buffer", *, timeout: float | None = None) -> int:
         """Write as much as goes at once. The awaitable `write`; cancellation ends the connection."""
         pointer, size = pointer_to(data)
         if not size:
             return 0
-        return int(await self._aone(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), stream_ms(timeout)))
+        return int(await self._aone(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout)))
 
     async def awrite_all(self, data: "Buffer", *, timeout: float | None = None) -> None:
         """Write all of the bytes. The awaitable `write_all`; cancellation ends the connection."""
@@ -605,13 +578,13 @@ class Connection:
 
 def deadline(timeout: float | None) -> float | None:
     """When a call has to be over, by `time.monotonic`."""
-    stream_ms(timeout)  # refuses what is no timeout
+    call_ms(timeout)  # refuses what is no timeout
     return None if timeout is None else time.monotonic() + timeout
 
 
 def left(until: float | None) -> int:
     """What is left of its time, in milliseconds; a moment at least."""
-    return stream_ms(None if until is None else max(until - time.monotonic(), 0))
+    return call_ms(None if until is None else max(until - time.monotonic(), 0))
 
 
 def _room(name: str, size: int, least: int = 1, most: int = LARGEST) -> int:
@@ -620,7 +593,11 @@ def _room(name: str, size: int, least: int = 1, most: int = LARGEST) -> int:
     return size
 
 
-def _result(step: Step, op: Any) -> bytes:
+def _connect(attempt: Any) -> Begin:
+    return lambda op, ms: lib.nngio_http_begin(op, attempt, lib.NNGIO_HTTP_CONNECT, NULL, NULL, 0, ms)
+
+
+def _result(step: Step, _: Any, op: Any) -> bytes:
     """What a step has brought: bytes that were read, or, as text, the number of those that were written."""
     if step.what in (lib.NNGIO_HTTP_READ, lib.NNGIO_HTTP_READ_ALL):
         data: bytes = ffi.unpack(op.body, op.len)

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote_from_bytes
 
 from nngio._address import AbstractAddress
+from nngio._calls import acall, call, call_ms
 from nngio._core import library
 from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
-from nngio._core.library import NULL, ffi, lib, python
-from nngio._core.loops import current, take
+from nngio._core.library import ffi, lib, python
+from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
-from nngio._core.operation import operation_in, take_slot
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._core.urls import any_port, encode_url
 from nngio._options import (
@@ -25,7 +25,7 @@ from nngio._options import (
     set_options,
 )
 from nngio._stream_options import HeadersOption, StreamObject
-from nngio._streams import Stream, finish, open_streams, stream_ms, wait
+from nngio._streams import Stream, open_streams
 from nngio._tls import TLSConfig, check_tls, configure
 
 if TYPE_CHECKING:
@@ -171,20 +171,11 @@ class StreamDialer(StreamEndpoint):
         a UNIX socket's queue is full, `PermissionDenied` and `ProtocolError` for what a web server says, `Closed`.
         NNG: `nng_stream_dialer_dial`.
         """
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         stream = Stream._new(self._url)
         attempt = Attempt(self)
         try:
-            slot = take_slot()
-            op = operation_in(slot)
-            try:
-                code = finish(op, lib.nngio_stream_begin_recv(op, attempt._c, 1, 1, ms))
-                if not code:
-                    stream._take(op)
-            except BaseException:
-                lib.nngio_abandon(op, NULL)
-                raise
-            slot.over = True
+            code, _ = call(attempt.begin, stream._take, ms)
             stream._open = not code
         finally:
             attempt.end()
@@ -193,24 +184,14 @@ class StreamDialer(StreamEndpoint):
 
     async def adial(self, *, timeout: float | None = None) -> Stream:
         """Connect. The awaitable `dial`, on asyncio and trio; cancellation ends the attempt."""
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         stream = Stream._new(self._url)
-        operation = await take()
-        attempt: Attempt | None = None
+        attempt = Attempt(self)
         try:
-            attempt = Attempt(self)
-            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, attempt._c, 1, 1, -1), ms)
-            if not code:
-                stream._take(operation.c)
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        else:
-            operation.over = True
+            code, _ = await acall(attempt.begin, stream._take, ms)
             stream._open = not code
         finally:
-            if attempt is not None:
-                attempt.end()
+            attempt.end()
         self._check(code)
         return stream
 
@@ -242,6 +223,11 @@ class Attempt(StreamObject):
         dialer._attempts.add(self)
         if dialer._closed:
             self.end()
+
+    def begin(self, op: Any, ms: int) -> int:
+        """Begin it with an operation of C's, for at most so many milliseconds, -1 for any."""
+        code: int = lib.nngio_stream_begin_recv(op, self._c, 1, 1, ms)
+        return code
 
     def end(self) -> None:
         """End it, whatever has become of it. The stream that it has made stays."""
@@ -317,18 +303,9 @@ class StreamListener(StreamEndpoint):
 
         Raises `TimedOut`, `Closed`, `OutOfFiles`. NNG: `nng_stream_listener_accept`.
         """
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         stream = Stream._new(self._url)
-        slot = take_slot()
-        op = operation_in(slot)
-        try:
-            code = finish(op, lib.nngio_stream_begin_recv(op, self._c, 1, 1, ms))
-            if not code:
-                stream._take(op)
-        except BaseException:
-            lib.nngio_abandon(op, NULL)
-            raise
-        slot.over = True
+        code, _ = call(self._begin, stream._take, ms)
         stream._open = not code
         if code:
             self._fail(code)
@@ -336,21 +313,17 @@ class StreamListener(StreamEndpoint):
 
     async def aaccept(self, *, timeout: float | None = None) -> Stream:
         """Wait for a peer to connect. The awaitable `accept`; a cancelled one loses no connection: the next one gets it."""
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         stream = Stream._new(self._url)
-        operation = await take()
-        try:
-            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, self._c, 1, 1, -1), ms)
-            if not code:
-                stream._take(operation.c)
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        operation.over = True
+        code, _ = await acall(self._begin, stream._take, ms)
         stream._open = not code
         if code:
             self._fail(code)
         return stream
+
+    def _begin(self, op: Any, ms: int) -> int:
+        code: int = lib.nngio_stream_begin_recv(op, self._c, 1, 1, ms)
+        return code
 
     def _fail(self, code: int) -> NoReturn:
         if code == lib.NNG_ECLOSED:

@@ -1,19 +1,16 @@
 """Byte streams: connections without messages, over the transports that NNG has for its own use.
 
-Each call is one operation of `_ffi/shim/stream.c`, where it is told how they work; the rules for what can interrupt a call are
-those of `_core/operation.py` and `_channel_async.py`. What a receive has been given stays in the operation until `over` is set.
+Each call is one operation of `_ffi/shim/stream.c`, where it is told how they work.
 """
 
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Iterator
 
+from nngio._calls import acall, body, call, call_ms
 from nngio._core import library
-from nngio._core.duration import milliseconds
 from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, NNGError
-from nngio._core.library import AGAIN, NULL, ffi, lib, python
-from nngio._core.loops import take
-from nngio._core.operation import PENDING, operation_in, take_slot
+from nngio._core.library import ffi, lib, python
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._message import as_bytes_like
 from nngio._options import AddressOption, BoolOption, StringOption
@@ -25,21 +22,19 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from nngio._core.adapter import AsyncOperation
+    from nngio._calls import Begin
 
-__all__ = ["Stream", "finish", "open_streams", "stream_ms", "wait"]
+__all__ = ["Stream", "open_streams", "pointer_to", "room"]
 
 CHUNK = 65536
 """What a receive takes at most, unless it is told."""
-MOMENT_MS = 10
-"""The shortest time that a call has: NNG's threads need some for what can be done at once."""
 
 open_streams: "weakref.WeakSet[StreamObject]" = weakref.WeakSet()
 """The streams and listeners that were not closed yet."""
 
 _ADDRESS = ffi.typeof("uintptr_t")
 _END: int = lib.NNG_ECONNSHUT
-_cast, body, result = ffi.cast, python.body, python.result
+_cast = ffi.cast
 
 
 class Stream(StreamObject):
@@ -69,9 +64,9 @@ class Stream(StreamObject):
         stream._url = url
         return stream
 
-    def _take(self, c: Any) -> None:
+    def _take(self, _: Any, op: Any) -> None:
         """Become the stream that an operation was given. It counts as open when `_open` is set, after the operation is over."""
-        given = lib.nngio_stream_given(c)
+        given = lib.nngio_stream_given(op)
         python.own_stream(self, int(_cast(_ADDRESS, given)))
         self._c = given
         open_streams.add(self)
@@ -113,19 +108,11 @@ class Stream(StreamObject):
         Raises `TimedOut`, `Closed`, `ConnectionReset` where the connection broke. Ctrl-C interrupts it. Thread-safe.
         NNG: `nng_stream_recv`.
         """
-        ms, most = stream_ms(timeout), room("max", max)
-        slot = take_slot()
-        op = operation_in(slot)
-        try:
-            code = finish(op, lib.nngio_stream_begin_recv(op, self._c, 1, most, ms))
-            data = b"" if code else body(slot)
-        except BaseException:
-            lib.nngio_abandon(op, NULL)
-            raise
-        slot.over = True
+        ms, most = call_ms(timeout), room("max", max)
+        code, data = call(self._receive(1, most), body, ms)
         if code and code != _END:
             self._fail(code)
-        return data
+        return data or b""
 
     def recv_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
         """Receive so many bytes, and wait until they have come.
@@ -133,97 +120,72 @@ class Stream(StreamObject):
         Raises `ConnectionShutdown` when the stream ends before; what has come until then is kept for `recv`, as it is after
         a timeout. Otherwise as `recv`.
         """
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         if not room("size", size, least=0):
             return b""
-        slot = take_slot()
-        op = operation_in(slot)
-        try:
-            code = finish(op, lib.nngio_stream_begin_recv(op, self._c, size, size, ms))
-            data = b"" if code else body(slot)
-        except BaseException:
-            lib.nngio_abandon(op, NULL)
-            raise
-        slot.over = True
+        code, data = call(self._receive(size, size), body, ms)
         if code:
             self._fail(code, size)
-        return data
+        return data or b""
 
     def recv_into(self, buffer: "Buffer", *, timeout: float | None = None) -> int:
         """Receive what has come into a writable buffer, as much as it holds; return the number of bytes, 0 at the end of the stream.
 
         Otherwise as `recv`.
         """
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         view = writable(buffer)
-        slot = take_slot()
-        op = operation_in(slot)
         try:
-            code = finish(op, lib.nngio_stream_begin_recv(op, self._c, 1, len(view), ms))
-            size = 0 if code else copy_into(view, op)
+            code, size = call(self._receive(1, len(view)), lambda _, op: copy_into(view, op), ms)
         except BaseException:
-            lib.nngio_abandon(op, NULL)
             view.release()  # or the traceback would pin the buffer
             raise
-        slot.over = True
-        view.release()
-        if code and code != _END:
-            self._fail(code)
-        return size
+        if code:
+            self._filled_none(code, view)
+        return size or 0
 
     async def arecv(self, max: int = CHUNK, *, timeout: float | None = None) -> bytes:  # noqa: A002
         """Receive what has come. The awaitable `recv`, on asyncio and trio.
 
         Cancellation: what has come by then is kept for the next receive, whoever calls it and from wherever.
         """
-        ms, most = stream_ms(timeout), room("max", max)
-        operation = await take()
-        try:
-            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, self._c, 1, most, -1), ms)
-            data = b"" if code else body(operation)
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        operation.over = True
+        ms, most = call_ms(timeout), room("max", max)
+        code, data = await acall(self._receive(1, most), body, ms)
         if code and code != _END:
             self._fail(code)
-        return data
+        return data or b""
 
     async def arecv_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
         """Receive so many bytes. The awaitable `recv_exactly`; cancellation as of `arecv`."""
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         if not room("size", size, least=0):
             return b""
-        operation = await take()
-        try:
-            code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, self._c, size, size, -1), ms)
-            data = b"" if code else body(operation)
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        operation.over = True
+        code, data = await acall(self._receive(size, size), body, ms)
         if code:
             self._fail(code, size)
-        return data
+        return data or b""
 
     async def arecv_into(self, buffer: "Buffer", *, timeout: float | None = None) -> int:
         """Receive what has come into a writable buffer. The awaitable `recv_into`; cancellation as of `arecv`."""
-        ms = stream_ms(timeout)
+        ms = call_ms(timeout)
         view = writable(buffer)
         try:
-            operation = await take()
-            try:
-                code = await wait(operation, lib.nngio_stream_begin_recv(operation.c, self._c, 1, len(view), -1), ms)
-                size = 0 if code else copy_into(view, operation.c)
-            except BaseException:
-                operation.adapter.abandon(operation)
-                raise
-            operation.over = True
-        finally:
+            code, size = await acall(self._receive(1, len(view)), lambda _, op: copy_into(view, op), ms)
+        except BaseException:
             view.release()
-        if code and code != _END:
+            raise
+        if code:
+            self._filled_none(code, view)
+        return size or 0
+
+    def _receive(self, least: int, most: int) -> "Begin":
+        c = self._c
+        return lambda op, ms: lib.nngio_stream_begin_recv(op, c, least, most, ms)
+
+    def _filled_none(self, code: int, view: memoryview) -> None:
+        view.release()  # which `copy_into` has done otherwise
+        if code != _END:
             self._fail(code)
-        return size
 
     def __iter__(self) -> Iterator[bytes]:
         """What comes, as it comes, until the end of the stream."""
@@ -252,20 +214,11 @@ class Stream(StreamObject):
         self._send(data, timeout, whole=True)
 
     def _send(self, data: "Buffer", timeout: float | None, *, whole: bool) -> int:
-        ms = stream_ms(timeout)
-        pointer, size = pointer_to(data)
-        slot = take_slot()
-        op = operation_in(slot)
-        try:
-            code = finish(op, lib.nngio_stream_begin_send(op, self._c, pointer, size, whole, ms))
-            written: int = op.bytes
-        except BaseException:
-            lib.nngio_abandon(op, NULL)
-            raise
-        slot.over = True
+        ms = call_ms(timeout)
+        code, written = call(self._write(data, whole), _written, ms)
         if code:
             self._fail(code)
-        return written
+        return written or 0
 
     async def asend(self, data: "Buffer", *, timeout: float | None = None) -> int:
         """Send as much as goes at once. The awaitable `send`, on asyncio and trio.
@@ -279,19 +232,16 @@ class Stream(StreamObject):
         await self._asend(data, timeout, whole=True)
 
     async def _asend(self, data: "Buffer", timeout: float | None, *, whole: bool) -> int:
-        ms = stream_ms(timeout)
-        operation = await take()
-        try:
-            code = lib.nngio_stream_begin_send(operation.c, self._c, *pointer_to(data), whole, -1)
-            code = await wait(operation, code, ms)
-            written: int = operation.c.bytes
-        except BaseException:
-            operation.adapter.abandon(operation)
-            raise
-        operation.over = True
+        ms = call_ms(timeout)
+        code, written = await acall(self._write(data, whole), _written, ms)
         if code:
             self._fail(code)
-        return written
+        return written or 0
+
+    def _write(self, data: "Buffer", whole: bool) -> "Begin":
+        c = self._c
+        pointer, size = pointer_to(data)
+        return lambda op, ms: lib.nngio_stream_begin_send(op, c, pointer, size, whole, ms)
 
     def _fail(self, code: int, size: int = 0) -> NoReturn:
         """Raise the error of a send, or of a receive of so many bytes."""
@@ -365,30 +315,6 @@ class Chunks:
 # Steps of a call.
 
 
-def stream_ms(timeout: float | None) -> int:
-    """Milliseconds, -1 for ever; a moment at least."""
-    ms = milliseconds(timeout)
-    return ms if ms < 0 else max(ms, MOMENT_MS)
-
-
-def finish(op: Any, code: int) -> int:
-    """Wait for an operation of this thread's that may have been left pending; its result."""
-    while code in (PENDING, AGAIN):
-        code = lib.nngio_stream_wait(op)
-    return code
-
-
-async def wait(operation: "AsyncOperation", code: int, ms: int) -> int:
-    """The same for a loop's."""
-    if code != PENDING:
-        return code
-    if ms < 0:
-        await operation
-    else:
-        await operation.adapter.within(operation, ms / 1000)
-    return result(operation)
-
-
 def room(name: str, size: int, least: int = 1) -> int:
     """What a receive may take."""
     if isinstance(size, bool) or not isinstance(size, int):
@@ -418,7 +344,13 @@ def writable(buffer: "Buffer") -> memoryview:
 
 
 def copy_into(view: memoryview, op: Any) -> int:
-    """Copy what a receive has brought."""
+    """Copy what a receive has brought, and let the buffer go."""
     size: int = op.len
-    ffi.memmove(ffi.from_buffer(view), op.body, size)
+    with view:
+        ffi.memmove(ffi.from_buffer(view), op.body, size)
+    return size
+
+
+def _written(_: Any, op: Any) -> int:
+    size: int = op.bytes
     return size
