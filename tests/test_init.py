@@ -232,6 +232,36 @@ with nngio.Rep0(listen="inproc://x") as rep, nngio.Req0(dial="inproc://x") as re
     assert int(wakes) < 100
 
 
+# How often each of NNG's task threads ran.
+TASK_THREADS_RAN = """
+def ran():
+    times = 0
+    for thread in os.listdir("/proc/self/task"):
+        if "task" in open(f"/proc/self/task/{thread}/comm").read():
+            times += int(open(f"/proc/self/task/{thread}/schedstat").read().split()[2])
+    return times
+
+async def go(scheme):
+    with nngio.Rep0(listen=scheme) as rep, nngio.Req0(dial=rep.listeners[0].url) as req:
+        for i in range(1100):
+            if i == 100:
+                before = ran()
+            await req.asend(b"")
+            await rep.asend(await rep.arecv())
+            await req.arecv()
+        print(ran() - before)
+"""
+
+
+@pytest.mark.skipif(not is_patched("work-at-once"), reason="this NNG wakes a thread for each step of a message")
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("url", ["inproc://x", "tcp://127.0.0.1:0"])
+def test_a_loop_s_messages_wake_no_task_thread(loop: str, url: str) -> None:
+    """What the loop's calls lead to is done by its own thread, and what comes from a connection by the one that reads from it."""
+    times = program_prints(TASK_THREADS_RAN + f"import {loop}; {loop}.run({'go(%r)' if loop == 'asyncio' else 'go, %r'})" % url)
+    assert int(times) < 200
+
+
 def test_a_request_is_sent_again_in_time_whichever_timer_was_set_first() -> None:
     """Timers for later, for sooner, and again for later, with those before them ended."""
     with nngio.Rep0(listen="inproc://timers") as rep, nngio.Req0(dial="inproc://timers") as req, rep.context() as server:

@@ -1,4 +1,5 @@
-// NNG's task threads, of which one looks for the next task before it sleeps, and the others are not woken for that.
+// NNG's task threads, of which one looks for the next task before it sleeps, and the others are not woken for that; and threads that
+// run tasks instead of them.
 
 #include "check.h"
 #include "nngio_features.h"
@@ -45,6 +46,118 @@ as_many_tasks_run_together_as_there_are_threads(void)
 	}
 }
 
+// NNG's, if it has our patch.
+extern void nng_aio_set_prompt(nng_aio *, bool) __attribute__((weak));
+extern bool nng_tasks_hold(void) __attribute__((weak));
+extern void nng_tasks_run(void) __attribute__((weak));
+
+static pthread_t  holder;
+static atomic_int here, elsewhere;
+
+static void
+where(void *argument)
+{
+	(void) argument;
+	atomic_fetch_add(pthread_equal(pthread_self(), holder) ? &here : &elsewhere, 1);
+}
+
+static nng_aio *
+receiver(nng_socket s, bool prompt)
+{
+	nng_aio *aio;
+
+	EQUAL(nng_aio_alloc(&aio, where, NULL), 0);
+	nng_aio_set_prompt(aio, prompt);
+	nng_aio_set_timeout(aio, 10000);
+	nng_recv_aio(s, aio);
+	return (aio);
+}
+
+static void
+let_receive(nng_aio *aio)
+{
+	nng_aio_wait(aio);
+	EQUAL(nng_aio_result(aio), 0);
+	nng_msg_free(nng_aio_get_msg(aio));
+	nng_aio_set_msg(aio, NULL);
+	nng_aio_free(aio);
+}
+
+static void
+publish(nng_socket pub)
+{
+	nng_msg *msg;
+
+	EQUAL(nng_msg_alloc(&msg, 1), 0);
+	EQUAL(nng_sendmsg(pub, msg, 0), 0);
+}
+
+#define SUBS 64
+
+// The message of a PUB leads to some tasks for each SUB.
+static void
+a_thread_that_holds_tasks_runs_them_itself_but_not_too_many(void)
+{
+	nng_socket pub, subs[SUBS];
+	nng_aio   *aios[SUBS];
+	nng_msg   *msg;
+	char       url[64];
+
+	if (nng_tasks_hold == NULL) {
+		return;
+	}
+	holder = pthread_self();
+	fresh_url(url);
+	EQUAL(nng_pub0_open(&pub), 0);
+	EQUAL(nng_listen(pub, url, NULL, 0), 0);
+	for (int i = 0; i < SUBS; i++) {
+		EQUAL(nng_sub0_open(&subs[i]), 0);
+		EQUAL(nng_setopt(subs[i], NNG_OPT_SUB_SUBSCRIBE, "", 0), 0);
+		EQUAL(nng_dial(subs[i], url, NULL, 0), 0);
+		EQUAL(nng_setopt_ms(subs[i], NNG_OPT_RECVTIMEO, 100), 0);
+		do { // until the PUB has its pipe
+			publish(pub);
+		} while (nng_recvmsg(subs[i], &msg, 0) != 0);
+		nng_msg_free(msg);
+	}
+	for (int n = 1; n <= SUBS; n *= 8) {
+		sleep_us(50000); // what was published before has come, and is not received: so drop it
+		for (int i = 0; i < SUBS; i++) {
+			while (nng_recvmsg(subs[i], &msg, NNG_FLAG_NONBLOCK) == 0) {
+				nng_msg_free(msg);
+			}
+		}
+		for (int i = 0; i < n; i++) {
+			aios[i] = receiver(subs[i], true);
+		}
+		atomic_store(&here, 0);
+		atomic_store(&elsewhere, 0);
+		CHECK(nng_tasks_hold());
+		CHECK(!nng_tasks_hold()); // it does
+		publish(pub);
+		EQUAL(atomic_load(&here), 0);
+		nng_tasks_run();
+		CHECK(atomic_load(&here) > 0);
+		for (int i = 0; i < n; i++) {
+			let_receive(aios[i]);
+		}
+		EQUAL(atomic_load(&here) + atomic_load(&elsewhere), n);
+		CHECK((atomic_load(&elsewhere) > 0) == (n == SUBS));
+	}
+	// One that isn't prompt is called where it always was.
+	aios[0] = receiver(subs[0], false);
+	atomic_store(&here, 0);
+	CHECK(nng_tasks_hold());
+	publish(pub);
+	nng_tasks_run();
+	let_receive(aios[0]);
+	EQUAL(atomic_load(&here), 0);
+	for (int i = 0; i < SUBS; i++) {
+		EQUAL(nng_close(subs[i]), 0);
+	}
+	EQUAL(nng_close(pub), 0);
+}
+
 int
 main(void)
 {
@@ -53,5 +166,6 @@ main(void)
 #endif
 	EQUAL(nngio_init(), 0);
 	RUN(as_many_tasks_run_together_as_there_are_threads);
+	RUN(a_thread_that_holds_tasks_runs_them_itself_but_not_too_many);
 	return (0);
 }

@@ -296,6 +296,7 @@ void batch_drop(nngio_op *op);
 int  op_begin(nngio_op *op, nngio_handle *h, int kind);
 void op_ready(nngio_op *op, int kind, int ms);
 void op_callback(void *arg);
+void op_prompt(nng_aio *aio, bool prompt);
 void op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg);
 void op_send(nngio_op *op, int ms, nng_msg *msg);
 int  op_receive(nngio_op *op, int ms);

@@ -232,9 +232,41 @@ op_ready(nngio_op *op, int kind, int ms)
 	atomic_store(&op->custody, CUSTODY_OWNER);
 }
 
-// Gives NNG the operation.  The caller is between handle_enter and handle_leave.
+// NNG's, if it has our patch for them: see nng_src/patches, work-at-once.
+extern void nng_aio_set_prompt(nng_aio *, bool) __attribute__((weak));
+extern bool nng_tasks_hold(void) __attribute__((weak));
+extern void nng_tasks_run(void) __attribute__((weak));
+
+// Whether NNG may call the callback of this aio on a thread that is about to sleep, or that has a loop to run:
+// where it neither blocks nor takes long.
 void
-op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
+op_prompt(nng_aio *aio, bool prompt)
+{
+	if (nng_aio_set_prompt != NULL) {
+		nng_aio_set_prompt(aio, prompt);
+	}
+}
+
+// What a loop's operation leads to at once, as a rule a message for another one of that loop, is done by the loop's own
+// thread, after NNG's call has returned: no other has to be woken.  Returns whether to call `nng_tasks_run` then, without a lock.
+// A thread that waits without a loop is better off when another one works beside it.
+static bool
+tasks_hold(nngio_op *op)
+{
+	return (op->queue != NULL && nng_tasks_hold != NULL && nng_tasks_hold());
+}
+
+static void
+tasks_run(bool held)
+{
+	if (held) {
+		nng_tasks_run();
+	}
+}
+
+// Gives NNG the operation.  The caller is between handle_enter and handle_leave.
+static void
+start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 {
 	uint32_t id = op->handle->id;
 
@@ -242,6 +274,7 @@ op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 	if (ms > 0 || ms == NNG_DURATION_DEFAULT) {
 		op->begun = nng_clock();
 	}
+	op_prompt(aio, true);
 	nng_aio_set_timeout(aio, ms);
 	nng_aio_set_msg(aio, msg);
 	if ((op->handle->flags & NNGIO_CTX) != 0) {
@@ -253,13 +286,23 @@ op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 	}
 }
 
+// The same, for a caller without a lock.
+void
+op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
+{
+	bool held = tasks_hold(op);
+
+	start(op, aio, ms, msg);
+	tasks_run(held);
+}
+
 // Begins a send that its callback finishes.  A REQ's receive that begins beside a send which waits for a
 // peer leads NNG into a state from which there is no way back, and so does a REP's second reply.
 void
 op_send(nngio_op *op, int ms, nng_msg *msg)
 {
 	nngio_handle *h     = op->handle;
-	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS, held;
 
 	ms = explicit_ms(op, ms);
 	pending_add(op);
@@ -267,11 +310,13 @@ op_send(nngio_op *op, int ms, nng_msg *msg)
 		op_start(op, op->aio, ms, msg);
 		return;
 	}
+	held = tasks_hold(op);
 	pthread_mutex_lock(&h->gate);
 	op->counted = true;
 	atomic_fetch_add(&h->sending, 1);
-	op_start(op, op->aio, ms, msg);
+	start(op, op->aio, ms, msg);
 	pthread_mutex_unlock(&h->gate);
+	tasks_run(held);
 }
 
 // Begins a receive.  A message that was parked before NNG had the operation is looked for once more when
@@ -280,7 +325,7 @@ int
 op_receive(nngio_op *op, int ms)
 {
 	nngio_handle *h     = op->handle;
-	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS, held;
 
 	ms = explicit_ms(op, ms);
 	if (h->reader != NULL) {
@@ -296,10 +341,12 @@ op_receive(nngio_op *op, int ms)
 	}
 	atomic_store(&op->custody, CUSTODY_NNG);
 	pending_add(op);
-	op_start(op, op->aio, ms, NULL);
+	held = tasks_hold(op);
+	start(op, op->aio, ms, NULL);
 	if (gated) {
 		pthread_mutex_unlock(&h->gate);
 	}
+	tasks_run(held);
 	if (atomic_load(&h->parked_count) != 0) {
 		pending_look_again(h, op);
 	}
@@ -453,9 +500,9 @@ finish_sleep(nngio_op *op)
 	op_complete(op, rv);
 }
 
-// The callback of every aio, on a thread of NNG's: its task threads', or that of the pipe which brought
-// the message.  NNG holds no lock of its own here but one: of the socket's options and endpoints, for a
-// send that a new pipe has set free.
+// The callback of every aio, on a thread of NNG's: its task threads', or the one that reads from the connection; and of sends
+// and receives also on a loop's thread, in the call that has led to it: see `tasks_hold`.  NNG holds no lock of its own here but
+// one: of the socket's options and endpoints, for a send that a new pipe has set free.
 void
 op_callback(void *arg)
 {

@@ -488,6 +488,7 @@ start(flow *f)
 		stream_end(f, NNG_ECLOSED);
 		return;
 	}
+	op_prompt(f->io->aio, false); // its callback may close a connection, which waits for the thread that reads from it
 	nng_aio_set_timeout(f->io->aio, NNG_DURATION_INFINITE);
 	if (s->kind == DIALER) {
 		nng_stream_dialer_dial(s->c, f->io->aio);
