@@ -158,6 +158,71 @@ a_thread_that_holds_tasks_runs_them_itself_but_not_too_many(void)
 	EQUAL(nng_close(pub), 0);
 }
 
+extern bool nng_poll(void) __attribute__((weak));
+
+static atomic_bool over;
+
+static void *
+poll_on(void *argument)
+{
+	atomic_int *found = argument;
+
+	while (!atomic_load(&over)) {
+		atomic_fetch_add(found, nng_poll() ? 1 : 0);
+	}
+	return (NULL);
+}
+
+// What they do is NNG's own thread's work, which goes on beside them.
+static void
+connections_come_and_go_while_threads_see_to_them(void)
+{
+	atomic_int found = 0;
+	pthread_t  helpers[2];
+	unsigned   seed = 11;
+
+	if (nng_poll == NULL) {
+		return;
+	}
+	atomic_store(&over, false);
+	for (int i = 0; i < 2; i++) {
+		helpers[i] = start(poll_on, &found);
+	}
+	for (int i = 0; i < rounds(500); i++) {
+		nng_socket   a, b;
+		nng_listener l;
+		nng_msg     *msg;
+		char         url[64];
+		int          port;
+		EQUAL(nng_pair0_open(&a), 0);
+		EQUAL(nng_pair0_open(&b), 0);
+		EQUAL(nng_listen(a, "tcp://127.0.0.1:0", &l, 0), 0);
+		EQUAL(nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+		snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+		EQUAL(nng_dial(b, url, NULL, 0), 0);
+		for (unsigned n = dice(&seed, 20); n > 0; n--) {
+			EQUAL(nng_msg_alloc(&msg, 8), 0);
+			EQUAL(nng_sendmsg(b, msg, 0), 0);
+			EQUAL(nng_recvmsg(a, &msg, 0), 0);
+			EQUAL(nng_sendmsg(a, msg, 0), 0);
+			EQUAL(nng_recvmsg(b, &msg, 0), 0);
+			nng_msg_free(msg);
+		}
+		if (dice(&seed, 2) == 0) {
+			EQUAL(nng_msg_alloc(&msg, 100000), 0);
+			EQUAL(nng_sendmsg(b, msg, 0), 0); // and is on its way
+		}
+		nng_close(dice(&seed, 2) == 0 ? a : b);
+		nng_close(a);
+		nng_close(b);
+	}
+	atomic_store(&over, true);
+	for (int i = 0; i < 2; i++) {
+		join(helpers[i]);
+	}
+	CHECK(atomic_load(&found) > 0);
+}
+
 int
 main(void)
 {
@@ -167,5 +232,6 @@ main(void)
 	EQUAL(nngio_init(), 0);
 	RUN(as_many_tasks_run_together_as_there_are_threads);
 	RUN(a_thread_that_holds_tasks_runs_them_itself_but_not_too_many);
+	RUN(connections_come_and_go_while_threads_see_to_them);
 	return (0);
 }

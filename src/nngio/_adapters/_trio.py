@@ -16,6 +16,7 @@ from trio.lowlevel import Abort
 from nngio._core import loops
 from nngio._core.adapter import CANCELED, Adapter, AsyncOperation, clock
 from nngio._core.errors import TimedOut
+from nngio._core.library import lib
 from nngio._core.typing import Any
 
 __all__ = ["TrioAdapter", "current"]
@@ -46,15 +47,33 @@ class TrioOperation(AsyncOperation):
 
 
 class Attendant(trio.abc.Instrument):
-    """Waits a moment for what finishes, when trio has nothing to run."""
+    """Sees to what finishes while trio's tasks run, and waits a moment for more when none is left to run.
+
+    That is after the last one's step: what is rescheduled then is run in the next round, and trio doesn't sleep before.
+    """
 
     def __init__(self, adapter: "TrioAdapter") -> None:
         self._adapter = adapter
+        self._waiting = 0
+        """Tasks that are to run, as far as they are known."""
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        del task
+        self._waiting += 1
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        del task
+        self._waiting -= 1
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        del task
+        if self._waiting <= 0 and self._adapter.attend():
+            self._adapter.serve()
 
     def before_io_wait(self, timeout: float) -> None:
-        if timeout > 0 and self._adapter.attend():
-            self._adapter.serve()
-            self._adapter.ring()  # trio is about to look at the descriptors, for as long as nothing happens there
+        if timeout > 0:  # nothing is to run
+            self._waiting = 0
+            lib.nngio_queue_leave(self._adapter.queue)
 
 
 class TrioAdapter(Adapter):
@@ -94,6 +113,7 @@ class TrioAdapter(Adapter):
 
     def serve(self) -> None:
         self.new_turn()
+        lib.nngio_queue_mind(self.queue)
         with self._lock:
             finished = self.settle()
         for operation in self.begin_anew(finished) if self.some_lent else finished:

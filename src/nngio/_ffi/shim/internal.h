@@ -64,6 +64,7 @@ typedef struct {
 	uint64_t   until; // ns
 	unsigned   looks;
 	bool       yields; // its core, now and then
+	bool       polls;  // looks at NNG's connections too
 } spinner;
 
 struct nngio_handle {
@@ -344,6 +345,7 @@ void queue_put_last(nngio_queue *q, nngio_op **ops, int n);
 // spin.c
 bool spin_pays(spin_luck *luck);
 bool spin_begin(spinner *s, spin_luck *luck);
+void spin_polls(spinner *s);
 bool spin_goes_on(spinner *s);
 void spin_end(spinner *s, bool found);
 void nng_task_attend(bool (*more)(void *), void *arg);

@@ -362,6 +362,9 @@ int          nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max);
 void         nngio_queue_put_back(nngio_queue *q, nngio_op **ops, int n);
 bool         nngio_queue_attend(nngio_queue *q);
 bool         nngio_queue_attends(nngio_queue *q);
+void         nngio_queue_mind(nngio_queue *q);
+void         nngio_queue_leave(nngio_queue *q);
+bool         nngio_queue_finds(nngio_queue *q);
 int          nngio_queue_wait(nngio_queue *q, int ms);
 void         nngio_queue_wake(nngio_queue *q);
 

@@ -243,6 +243,31 @@ nngio_queue_attends(nngio_queue *q)
 	return (q->ready == NULL && atomic_load(&q->head) == NULL && spin_pays(&q->luck));
 }
 
+// The draining thread is going to look before it sleeps, so nothing need be written to the descriptor until it leaves.
+void
+nngio_queue_mind(nngio_queue *q)
+{
+	atomic_store(&q->attended, true);
+}
+
+// It goes: what came meanwhile makes the descriptor readable.
+void
+nngio_queue_leave(nngio_queue *q)
+{
+	atomic_store(&q->attended, false);
+	if (atomic_load(&q->head) != NULL) {
+		nngio_queue_wake(q);
+	}
+}
+
+// Whether there is something to drain, which is to be drained then.  Called by the draining thread.
+bool
+nngio_queue_finds(nngio_queue *q)
+{
+	q->found = atomic_load(&q->head) != NULL;
+	return (q->found || q->ready != NULL);
+}
+
 // Waits a moment for something to drain, without the descriptor.  When it returns true there is, and nothing has
 // told the loop: the caller has to see to it.  Called by the draining thread.
 bool
@@ -250,12 +275,13 @@ nngio_queue_attend(nngio_queue *q)
 {
 	spinner s;
 
-	if (q->ready != NULL || atomic_load(&q->head) != NULL) {
+	if (nngio_queue_finds(q)) {
 		return (true);
 	}
 	if (!spin_begin(&s, &q->luck)) {
 		return (false);
 	}
+	spin_polls(&s);
 	atomic_store(&q->attended, true);
 	while (atomic_load_explicit(&q->head, memory_order_relaxed) == NULL && spin_goes_on(&s)) {
 	}

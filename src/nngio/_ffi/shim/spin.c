@@ -16,6 +16,9 @@
 #define CREDIT_MAX 64  // of those that were not, so many are remembered
 #define EPOCH_NS 100000000
 
+// NNG's, if it has our patch for it: see nng_src/patches, work-at-once.
+extern bool nng_poll(void) __attribute__((weak));
+
 static atomic_int     spinning;
 static _Atomic int64_t longest = SPIN_NS;
 
@@ -68,6 +71,7 @@ spin_begin(spinner *s, spin_luck *luck)
 	s->luck   = luck;
 	s->looks  = 0;
 	s->yields = false;
+	s->polls  = false;
 	s->until  = begun + (uint64_t) ns;
 	return (true);
 }
@@ -81,6 +85,9 @@ spin_goes_on(spinner *s)
 	}
 	if (s->yields) {
 		sched_yield();
+	}
+	if (s->polls) {
+		nng_poll();
 	}
 	return (now() < s->until);
 }
@@ -98,6 +105,15 @@ spin_end(spinner *s, bool found)
 	if (credit <= CREDIT_MAX) {
 		atomic_store_explicit(&s->luck->credit, credit, memory_order_relaxed);
 	}
+}
+
+// From now on it looks at NNG's connections too, the first time at once: what has come is seen to here, and no thread of NNG's
+// need be waited for that is still to be woken.  Only for a thread that has no lock, nor the interpreter's.
+void
+spin_polls(spinner *s)
+{
+	s->polls = nng_poll != NULL;
+	s->looks = LOOKS - 1;
 }
 
 // Whether the next wait would begin so.

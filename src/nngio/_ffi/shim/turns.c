@@ -258,6 +258,15 @@ others_wait(turns *t)
 	return (size != 0);
 }
 
+// A task may have closed the adapter, and the queue with it.
+static void
+leave(turns *t, nngio_queue *q)
+{
+	if (t->queue == q) {
+		nngio_queue_leave(q);
+	}
+}
+
 // What a loop calls when the queue's descriptor is readable: wakes the tasks whose operations have finished.  While
 // nothing else is ready to run, and the turn lasts, it waits a moment for more, which spares the loop a round.
 static PyObject *
@@ -274,8 +283,10 @@ turns_serve(PyObject *self, PyObject *none)
 	}
 	t->budget = t->full;
 	do {
-		int budget = t->budget, rv = drain(t, q, until);
-		if (rv < 0) {
+		int budget = t->budget, rv;
+		nngio_queue_mind(q);
+		if ((rv = drain(t, q, until)) < 0) {
+			leave(t, q);
 			return (NULL);
 		}
 		woke |= t->budget != budget;
@@ -285,15 +296,19 @@ turns_serve(PyObject *self, PyObject *none)
 		if (others_wait(t) || t->budget < ONE_MORE || now() > until) {
 			if (woke && !t->posted && nngio_queue_attends(q)) {
 				if (call(self, again_name, NULL) != 0) {
+					leave(t, q);
 					return (NULL);
 				}
 				t->posted = 1;
 			}
 			break;
 		}
-		Py_BEGIN_ALLOW_THREADS more = nngio_queue_attend(q);
-		Py_END_ALLOW_THREADS
+		if (!(more = nngio_queue_finds(q))) {
+			Py_BEGIN_ALLOW_THREADS more = nngio_queue_attend(q);
+			Py_END_ALLOW_THREADS
+		}
 	} while (more);
+	leave(t, q);
 	Py_RETURN_NONE;
 }
 
