@@ -919,3 +919,31 @@ def test_nor_one_that_waits_for_its_turn_beside_the_task_that_cancels_it(loop: L
     for _ in range(30):
         loop.run(main)
     assert any(cancelled)
+
+
+@on_all_loops
+def test_a_task_that_never_rests_keeps_nobody_from_a_message(loop: Loop, pair: Pair) -> None:
+    """Neither from one that a thread sends, nor from another task's."""
+    left, right = pair
+    over = False
+
+    async def restless() -> None:
+        while not over:
+            await loop.sleep(0)
+
+    async def main(tasks: Tasks) -> None:
+        nonlocal over
+        running = tasks.start(restless)
+        for _ in range(50):
+            thread = threading.Thread(target=left.send, args=(b"from a thread",))
+            thread.start()
+            assert await right.arecv(timeout=10) == b"from a thread"
+            thread.join()
+            receiver = tasks.start(right.arecv)
+            await loop.sleep(0)
+            await left.asend(b"from a task")
+            assert (await receiver.wait()).result() == b"from a task"
+        over = True
+        (await running.wait()).result()
+
+    loop.run(main)

@@ -74,6 +74,8 @@ class Attendant(trio.abc.Instrument):
         if timeout > 0:  # nothing is to run
             self._waiting = 0
             lib.nngio_queue_leave(self._adapter.queue)
+        elif lib.nngio_queue_finds(self._adapter.queue):
+            self._adapter.serve()  # in spite of tasks that never rest
 
 
 class TrioAdapter(Adapter):
