@@ -54,8 +54,8 @@ class Attendant(trio.abc.Instrument):
 
     def __init__(self, adapter: "TrioAdapter") -> None:
         self._adapter = adapter
-        self._waiting = 0
-        """Tasks that are to run, as far as they are known."""
+        self._waiting: float = float("inf")
+        """How many tasks are to run; that is known after the first round."""
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
         del task
@@ -71,10 +71,13 @@ class Attendant(trio.abc.Instrument):
             self._adapter.serve()
 
     def before_io_wait(self, timeout: float) -> None:
-        if timeout > 0:  # nothing is to run
+        if timeout > 0:
             self._waiting = 0
             lib.nngio_queue_leave(self._adapter.queue)
-        elif lib.nngio_queue_finds(self._adapter.queue):
+            return
+        if self._waiting > 2**30:
+            self._waiting = trio.lowlevel.current_statistics().tasks_runnable
+        if lib.nngio_queue_finds(self._adapter.queue):
             self._adapter.serve()  # in spite of tasks that never rest
 
 
