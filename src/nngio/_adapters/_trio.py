@@ -16,7 +16,6 @@ from trio.lowlevel import Abort
 from nngio._core import loops
 from nngio._core.adapter import CANCELED, Adapter, AsyncOperation, clock
 from nngio._core.errors import TimedOut
-from nngio._core.library import lib
 from nngio._core.typing import Any
 
 __all__ = ["TrioAdapter", "current"]
@@ -73,11 +72,11 @@ class Attendant(trio.abc.Instrument):
     def before_io_wait(self, timeout: float) -> None:
         if timeout > 0:
             self._waiting = 0
-            lib.nngio_queue_leave(self._adapter.queue)
+            self._adapter.leave()
             return
         if self._waiting > 2**30:
             self._waiting = trio.lowlevel.current_statistics().tasks_runnable
-        if lib.nngio_queue_finds(self._adapter.queue):
+        if self._adapter.finds():
             self._adapter.serve()  # in spite of tasks that never rest
 
 
@@ -118,7 +117,7 @@ class TrioAdapter(Adapter):
 
     def serve(self) -> None:
         self.new_turn()
-        lib.nngio_queue_mind(self.queue)
+        self.mind()
         with self._lock:
             finished = self.settle()
         for operation in self.begin_anew(finished) if self.some_lent else finished:

@@ -195,9 +195,17 @@ class Adapter(python.Turns, ABC):
         """Wait a moment for operations to finish. True if some have: there may be nothing to tell the loop then but the caller."""
         return self.queue is not None and bool(lib.nngio_queue_attend(self.queue))
 
-    def ring(self) -> None:
-        """Make the descriptor readable."""
-        lib.nngio_queue_wake(self.queue)
+    def mind(self) -> None:
+        """From now on the loop looks whether something has finished, before it sleeps, and the descriptor is left as it is."""
+        lib.nngio_queue_mind(self.queue)
+
+    def finds(self) -> bool:
+        """Whether something has finished."""
+        return bool(lib.nngio_queue_finds(self.queue))
+
+    def leave(self) -> None:
+        """The loop is going to sleep until the descriptor is readable."""
+        lib.nngio_queue_leave(self.queue)
 
     def begin_anew(self, finished: list[AsyncOperation]) -> list[AsyncOperation]:
         """Begin those of them anew that had been lent. Returns those that have finished."""

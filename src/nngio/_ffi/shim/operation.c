@@ -234,8 +234,7 @@ op_ready(nngio_op *op, int kind, int ms)
 
 // NNG's, if it has our patch for them: see nng_src/patches, work-at-once.
 extern void nng_aio_set_prompt(nng_aio *, bool) __attribute__((weak));
-extern bool nng_tasks_hold(void) __attribute__((weak));
-extern void nng_tasks_run(void) __attribute__((weak));
+extern void nng_call(void (*)(void *), void *) __attribute__((weak));
 
 // Whether NNG may call the callback of this aio on a thread that is about to sleep, or that has a loop to run:
 // where it neither blocks nor takes long.
@@ -247,53 +246,63 @@ op_prompt(nng_aio *aio, bool prompt)
 	}
 }
 
-// What a loop's operation leads to at once, as a rule a message for another one of that loop, is done by the loop's own
-// thread, after NNG's call has returned: no other has to be woken.  Returns whether to call `nng_tasks_run` then, without a lock.
-// A thread that waits without a loop is better off when another one works beside it.
-static bool
-tasks_hold(nngio_op *op)
-{
-	return (op->queue != NULL && nng_tasks_hold != NULL && nng_tasks_hold());
-}
+typedef struct {
+	nngio_op *op;
+	nng_aio  *aio;
+	int       ms;
+	nng_msg  *msg;
+	bool      gated;
+} beginning;
 
 static void
-tasks_run(bool held)
+begin_now(void *arg)
 {
-	if (held) {
-		nng_tasks_run();
-	}
-}
+	beginning    *b  = arg;
+	nngio_op     *op = b->op;
+	nngio_handle *h  = op->handle;
+	uint32_t      id = h->id;
 
-// Gives NNG the operation.  The caller is between handle_enter and handle_leave.
-static void
-start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
-{
-	uint32_t id = op->handle->id;
-
-	op->ms = ms;
-	if (ms > 0 || ms == NNG_DURATION_DEFAULT) {
+	op->ms = b->ms;
+	if (b->ms > 0 || b->ms == NNG_DURATION_DEFAULT) {
 		op->begun = nng_clock();
 	}
-	op_prompt(aio, true);
-	nng_aio_set_timeout(aio, ms);
-	nng_aio_set_msg(aio, msg);
-	if ((op->handle->flags & NNGIO_CTX) != 0) {
+	op_prompt(b->aio, true);
+	nng_aio_set_timeout(b->aio, b->ms);
+	nng_aio_set_msg(b->aio, b->msg);
+	if ((h->flags & NNGIO_CTX) != 0) {
 		nng_ctx c = { .id = id };
-		(op->kind == NNGIO_SEND ? nng_ctx_send : nng_ctx_recv)(c, aio);
+		(op->kind == NNGIO_SEND ? nng_ctx_send : nng_ctx_recv)(c, b->aio);
 	} else {
 		nng_socket s = { .id = id };
-		(op->kind == NNGIO_SEND ? nng_send_aio : nng_recv_aio)(s, aio);
+		(op->kind == NNGIO_SEND ? nng_send_aio : nng_recv_aio)(s, b->aio);
+	}
+	if (b->gated) {
+		pthread_mutex_unlock(&h->gate);
 	}
 }
 
-// The same, for a caller without a lock.
+// Gives NNG the operation.  The caller is between handle_enter and handle_leave, without a lock but the handle's gate, of which
+// it is let go: `gated`.
+//
+// What a loop's operation leads to at once, as a rule a message for another one of that loop, is done by the loop's own
+// thread, after NNG's call has returned: no other has to be woken.  A thread that waits without a loop is better off when
+// another one works beside it.
+static void
+start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg, bool gated)
+{
+	beginning b = { .op = op, .aio = aio, .ms = ms, .msg = msg, .gated = gated };
+
+	if (op->queue != NULL && nng_call != NULL) {
+		nng_call(begin_now, &b);
+	} else {
+		begin_now(&b);
+	}
+}
+
 void
 op_start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg)
 {
-	bool held = tasks_hold(op);
-
-	start(op, aio, ms, msg);
-	tasks_run(held);
+	start(op, aio, ms, msg, false);
 }
 
 // Begins a send that its callback finishes.  A REQ's receive that begins beside a send which waits for a
@@ -302,21 +311,16 @@ void
 op_send(nngio_op *op, int ms, nng_msg *msg)
 {
 	nngio_handle *h     = op->handle;
-	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS, held;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
 
 	ms = explicit_ms(op, ms);
 	pending_add(op);
-	if (!gated) {
-		op_start(op, op->aio, ms, msg);
-		return;
+	if (gated) {
+		pthread_mutex_lock(&h->gate);
+		op->counted = true;
+		atomic_fetch_add(&h->sending, 1);
 	}
-	held = tasks_hold(op);
-	pthread_mutex_lock(&h->gate);
-	op->counted = true;
-	atomic_fetch_add(&h->sending, 1);
-	start(op, op->aio, ms, msg);
-	pthread_mutex_unlock(&h->gate);
-	tasks_run(held);
+	start(op, op->aio, ms, msg, gated);
 }
 
 // Begins a receive.  A message that was parked before NNG had the operation is looked for once more when
@@ -325,7 +329,7 @@ int
 op_receive(nngio_op *op, int ms)
 {
 	nngio_handle *h     = op->handle;
-	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS, held;
+	bool          gated = (h->flags & (NNGIO_SEND_RESTARTS | NNGIO_SURVEYS)) == NNGIO_SEND_RESTARTS;
 
 	ms = explicit_ms(op, ms);
 	if (h->reader != NULL) {
@@ -341,12 +345,7 @@ op_receive(nngio_op *op, int ms)
 	}
 	atomic_store(&op->custody, CUSTODY_NNG);
 	pending_add(op);
-	held = tasks_hold(op);
-	start(op, op->aio, ms, NULL);
-	if (gated) {
-		pthread_mutex_unlock(&h->gate);
-	}
-	tasks_run(held);
+	start(op, op->aio, ms, NULL, gated);
 	if (atomic_load(&h->parked_count) != 0) {
 		pending_look_again(h, op);
 	}
@@ -501,7 +500,7 @@ finish_sleep(nngio_op *op)
 }
 
 // The callback of every aio, on a thread of NNG's: its task threads', or the one that reads from the connection; and of sends
-// and receives also on a loop's thread, in the call that has led to it: see `tasks_hold`.  NNG holds no lock of its own here but
+// and receives also on a loop's thread, in the call that has led to it: see `start`.  NNG holds no lock of its own here but
 // one: of the socket's options and endpoints, for a send that a new pipe has set free.
 void
 op_callback(void *arg)
