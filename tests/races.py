@@ -209,6 +209,7 @@ class ToPeer(Sending):
         super().__init__()
         self.receiver = receiver(listen=address())
         self.sender = sender(dial=self.receiver.listeners[0].url)
+        self.receiver.wait_for_peers(1, timeout=LONG)  # or what is sent is lost, should the sender be closed before
 
     def ready(self) -> Any:
         return self.sender

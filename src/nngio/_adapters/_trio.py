@@ -55,6 +55,8 @@ class Attendant(trio.abc.Instrument):
         self._adapter = adapter
         self._waiting: float = float("inf")
         """How many tasks are to run; that is known after the first round."""
+        self._served = False
+        """Whether it has been done in this round."""
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
         del task
@@ -68,6 +70,7 @@ class Attendant(trio.abc.Instrument):
         del task
         if self._waiting <= 0 and self._adapter.attend():
             self._adapter.serve()
+            self._served = True
 
     def before_io_wait(self, timeout: float) -> None:
         if timeout > 0:
@@ -76,8 +79,9 @@ class Attendant(trio.abc.Instrument):
             return
         if self._waiting > 2**30:
             self._waiting = trio.lowlevel.current_statistics().tasks_runnable
-        if self._adapter.finds():
+        if not self._served and self._adapter.finds():
             self._adapter.serve()  # in spite of tasks that never rest
+        self._served = False
 
 
 class TrioAdapter(Adapter):

@@ -217,7 +217,7 @@ nngio_queue_drain(nngio_queue *q, nngio_op **ops, int max)
 }
 
 // The same for an event loop: fills in the operations' tags, and makes each ready for its next use.  The
-// descriptor stays readable when there is more.
+// descriptor stays readable when there is more, and nobody minds it.
 int
 nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
 {
@@ -230,7 +230,7 @@ nngio_queue_settle(nngio_queue *q, uint32_t *tags, int max)
 		tags[n++]    = (uint32_t) op->tag;
 		nngio_op_settle(op);
 	}
-	if (q->ready != NULL) {
+	if (q->ready != NULL && !atomic_load(&q->attended)) {
 		nngio_queue_wake(q);
 	}
 	return (n);
@@ -250,12 +250,12 @@ nngio_queue_mind(nngio_queue *q)
 	atomic_store(&q->attended, true);
 }
 
-// It goes: what came meanwhile makes the descriptor readable.
+// It goes: what came meanwhile, or is left, makes the descriptor readable.
 void
 nngio_queue_leave(nngio_queue *q)
 {
 	atomic_store(&q->attended, false);
-	if (atomic_load(&q->head) != NULL) {
+	if (atomic_load(&q->head) != NULL || q->ready != NULL) {
 		nngio_queue_wake(q);
 	}
 }
