@@ -241,7 +241,7 @@ class Request(_HTTPMessage):
 
     def reset(self) -> None:
         """Make it what `Request()` is. NNG: `nng_http_req_reset`."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc]  # a subclass with other arguments has a reset of its own
 
     def __repr__(self) -> str:
         return f"<nngio.http.Request {self._method} {self._uri}>"
@@ -321,12 +321,12 @@ class Response(_HTTPMessage):
 
     @body.setter
     def body(self, body: "Buffer") -> None:
-        _HTTPMessage.body.fset(self, body)  # type: ignore[attr-defined]
+        _HTTPMessage.body.fset(self, body)  # type: ignore[attr-defined]  # a property, which mypy takes for its value
         self._error = False
 
     def reset(self) -> None:
         """Make it what `Response()` is. NNG: `nng_http_res_reset`."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc]  # a subclass with other arguments has a reset of its own
 
     def __repr__(self) -> str:
         return f"<nngio.http.Response {self._status}, {len(self._body)} bytes>"

@@ -481,7 +481,7 @@ def _answer(added: Added, call: Any) -> None:
         if handler._hijack:
             _hand_over(added, request, call)
         else:
-            lib.nngio_http_answer(call, build_response(_response(handler._function(request))))  # type: ignore[misc, call-arg]
+            lib.nngio_http_answer(call, build_response(_response(handler._function(request))))  # type: ignore[misc, call-arg]  # which of the two it takes is checked when it is made
     except BaseException as error:
         if isinstance(error, BadState) and lib.nngio_http_answered(call):
             return  # the same, with an NNG that doesn't list headers
@@ -523,7 +523,7 @@ def _hand_over(added: Added, request: Request, call: Any) -> None:
     connection._take(ffi.gc(c, lib.nngio_http_let_go))
     connection._open = True
     try:
-        added.handler._function(request, connection)  # type: ignore[misc, call-arg]
+        added.handler._function(request, connection)  # type: ignore[misc, call-arg]  # which of the two it takes is checked when it is made
     except BaseException:
         connection.close()
         raise
