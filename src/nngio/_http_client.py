@@ -10,11 +10,12 @@ import time
 import warnings
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from nngio._calls import Begin, acall, call, call_ms
 from nngio._core import library
-from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, InvalidArgument, MessageTooLarge, NNGError, ProtocolError
+from nngio._core.closing import Closing
+from nngio._core.errors import Closed, ConnectionShutdown, InvalidArgument, MessageTooLarge, NNGError, ProtocolError
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.urls import encode_url, host_of
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
@@ -70,7 +71,7 @@ def check_url(url: str, tls: TLSConfig | None) -> bool:
     return secure
 
 
-class Client:
+class Client(Closing):
     """Asks an HTTP server.
 
     `Client(url)` takes http and https; with https, `tls` says whom to trust. It holds no connection: `transact` makes one for its
@@ -217,26 +218,12 @@ class Client:
         for attempt in list(self._attempts):
             lib.nngio_http_close(attempt)
 
-    def __enter__(self) -> Self:
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         state = ", its parent's" if library.forked else ", closed" if self._closed else ""
         return f"<nngio.http.Client {self._url}{state}>"
 
 
-class Connection:
+class Connection(Closing):
     """A connection of HTTP's, of a client's or one that a handler took over. `Client.connect` makes it.
 
     Reads are served in the order in which they begin, and so are writes. A call that is interrupted, by a timeout, a cancellation or
@@ -545,24 +532,6 @@ class Connection:
         """
         if self._open:
             lib.nngio_http_close(self._c)
-
-    async def aclose(self) -> None:
-        """Close it. The awaitable `close`, which doesn't wait either."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if library.forked or self.closed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import callbacks, library
+from nngio._core.closing import Closing
 from nngio._core.errors import AddressInUse, BadState, Closed, ForkedError, InvalidArgument, NNGError, NoEntry
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current
@@ -237,7 +238,7 @@ class Added:
         self.c = handler._make(self.tag)
 
 
-class Server:
+class Server(Closing):
     """Answers requests at an address, with handlers.
 
     `Server(url)` takes http and https; with https, `tls` has the certificate to show. Add handlers, then `start` it. NNG has one
@@ -425,20 +426,6 @@ class Server:
         """Stop it. The awaitable `close`: the loop goes on meanwhile. Cancellation doesn't stop it, and is raised afterwards."""
         if not library.forked and not self._closed:
             await current().in_thread(self.close)
-
-    def __enter__(self) -> Self:
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if library.forked or self._closed:

@@ -7,6 +7,7 @@ from urllib.parse import quote_from_bytes
 from nngio._address import AbstractAddress
 from nngio._calls import acall, call, call_ms
 from nngio._core import library
+from nngio._core.closing import Closing
 from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import ffi, lib, python
 from nngio._core.loops import current
@@ -37,7 +38,7 @@ _ADDRESS = ffi.typeof("uintptr_t")
 _cast = ffi.cast
 
 
-class StreamEndpoint(StreamObject):
+class StreamEndpoint(Closing, StreamObject):
     """What a dialer and a listener of streams have in common: a URL, an object in C that is made for it, and its options."""
 
     _noun: str
@@ -111,20 +112,6 @@ class StreamEndpoint(StreamObject):
         """
         if not library.forked and not self._closed:
             await current().in_thread(self.close)
-
-    def __enter__(self) -> "Self":
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> "Self":
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         state = ", its parent's" if library.forked else ", closed" if self._closed else ""

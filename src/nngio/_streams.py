@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from nngio._calls import acall, body, call, call_ms
 from nngio._core import library
-from nngio._core.errors import Closed, ConnectionShutdown, ForkedError, NNGError
+from nngio._core.closing import Closing
+from nngio._core.errors import Closed, ConnectionShutdown, NNGError
 from nngio._core.library import ffi, lib, python
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._message import as_bytes_like
@@ -37,7 +38,7 @@ _END: int = lib.NNG_ECONNSHUT
 _cast = ffi.cast
 
 
-class Stream(StreamObject):
+class Stream(Closing, StreamObject):
     """A connection that carries bytes both ways, in order, without messages. `StreamDialer.dial` and `StreamListener.accept` make it.
 
     Receives take what has come, sends return when NNG has given the bytes to the system. Any number of calls may wait at once, on any
@@ -264,24 +265,6 @@ class Stream(StreamObject):
         if self._open:
             lib.nngio_stream_close(self._c)
             open_streams.discard(self)
-
-    async def aclose(self) -> None:
-        """Close it. The awaitable `close`, which doesn't wait either."""
-        self.close()
-
-    def __enter__(self) -> "Self":
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> "Self":
-        return self.__enter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if library.forked or self.closed:

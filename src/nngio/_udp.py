@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import library
+from nngio._core.closing import Closing
 from nngio._core.duration import milliseconds
 from nngio._core.errors import SYSTEM_ERROR, AddressInvalid, Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
 from nngio._core.library import AGAIN, NULL, ffi, lib
@@ -20,8 +21,6 @@ from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._message import as_bytes_like
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from typing_extensions import Buffer
 
 __all__ = ["UDP", "Datagram"]
@@ -40,7 +39,7 @@ class Datagram(NamedTuple):
     """Who has sent it; `send(data, address)` answers."""
 
 
-class UDP:
+class UDP(Closing):
     """A UDP socket, bound to an address. Experimental in NNG; needs NNG 1.9 or later.
 
     An address is a `TCPAddress`, a pair of host and port, or text such as `"127.0.0.1:5555"` and `"[::1]:0"`; the host is a number,
@@ -214,18 +213,6 @@ class UDP:
         waiting.forget()
         if ticket[0]:
             lib.nngio_udp_sent(self._id, NULL, ticket[0], 0)
-
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> "Self":
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Datagram]:
         """All datagrams that come, until it is closed."""
