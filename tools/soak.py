@@ -219,7 +219,7 @@ class Soak:
         for guest in self.guests:
             guest.ask("lap", self.urls)
         while (left := end - time.monotonic()) > 0:
-            self.visit(min(self.random.uniform(1, 4) / self.share, left))
+            self.visit(min(self.random.uniform(1, 4) / max(self.share, 0.1), left))
         for guest in self.guests:
             guest.tell("pause")
         answers = {guest.kind: guest.answer() for guest in self.guests}
