@@ -449,7 +449,8 @@ thread.start()
 buffer = bytearray(16)
 receive, receive_msg, receive_into = channel.recv, channel.recv_msg, channel.recv_into
 numbers = []
-interrupted = kept = 0
+interrupted = kept = streak = 0
+last = None
 for number in range(count):
     got = []
     if asks:
@@ -467,11 +468,14 @@ for number in range(count):
             time.sleep(0.001)  # a signal that comes just before a longer sleep would not end it
     except KeyboardInterrupt:
         pass
+    # The oftener in a row it ends the same way, the farther it is to where it does not.
+    streak = min(streak + 1, 30) if bool(got) == last else 1
+    last = bool(got)
     if got:
-        center -= 1
+        center -= streak
     else:
         interrupted += 1
-        center += 1
+        center += streak
         kept += nngio.lowlevel.lib.nngio_handle_parked(channel._handle)
         call = {"recv": receive, "recv_msg": receive_msg, "recv_into": lambda timeout: receive_into(buffer, timeout=timeout)}[verb]
         got.append(call(timeout=10))
@@ -511,11 +515,17 @@ import random, signal
 from nngio import *
 main, url, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 with Push0(dial=url) as push:
+    center, streak, last = 0.0, 0, None
     for number in range(count):
-        sys.stdin.buffer.read(1)
-        first, second = random.sample([lambda: push.send(b"%d" % number), lambda: os.kill(main, signal.SIGINT)], 2)
+        told = sys.stdin.buffer.read(1)  # how the one before ended
+        streak = min(streak + 1, 30) if told == last else 1
+        last = told
+        center += {b"i": streak, b"g": -streak}.get(told, 0)
+        delay = center + random.uniform(-50, 50)
+        message, interrupt = lambda: push.send(b"%d" % number), lambda: os.kill(main, signal.SIGINT)
+        first, second = (message, interrupt) if delay > 0 else (interrupt, message)
         first()
-        end = time.perf_counter_ns() + random.randrange(100_000)
+        end = time.perf_counter_ns() + 1000 * abs(delay)
         while time.perf_counter_ns() < end:
             pass
         second()
@@ -529,16 +539,17 @@ peer, count = sys.argv[1], int(sys.argv[2])
 with Pull0(listen=f"ipc:///tmp/nngio-interrupt-{os.getpid()}") as pull:
     command = [sys.executable, "-S", "-E", "-c", peer, str(os.getpid()), pull.listeners[0].url, str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    numbers, interrupted = [], 0
+    numbers, interrupted, ended = [], 0, b"x"
     for number in range(count):
         got = []
         try:
-            os.write(process.stdin.fileno(), b"x")
+            os.write(process.stdin.fileno(), ended)
             got.append(pull.recv())
             while True:
                 time.sleep(0.001)  # a signal that comes just before a longer sleep would not end it
         except KeyboardInterrupt:
             pass
+        ended = b"g" if got else b"i"
         if not got:
             interrupted += 1
             got.append(pull.recv(timeout=10))
