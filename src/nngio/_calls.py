@@ -39,7 +39,7 @@ def call(begin: Begin, given: Callable[[Any, Any], Any], ms: int) -> tuple[int, 
         while code in (PENDING, AGAIN):
             code = lib.nngio_stream_wait(op)
         value = None if code else given(slot, op)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: what was given is kept for the next call
         lib.nngio_abandon(op, NULL)
         raise
     slot.over = True
@@ -58,7 +58,7 @@ async def acall(begin: Begin, given: Callable[[Any, Any], Any], ms: int) -> tupl
                 await operation.adapter.within(operation, ms / 1000)
             code = _result(operation)
         value = None if code else given(operation, operation.c)
-    except BaseException:
+    except BaseException:  # a cancellation too
         operation.adapter.abandon(operation)
         raise
     operation.over = True

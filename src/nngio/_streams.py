@@ -173,7 +173,7 @@ class Stream(Closing, StreamObject):
         try:
             code, size = await acall(self._receive(1, len(view)), lambda _, op: copy_into(view, op), ms)
         except BaseException:
-            view.release()
+            view.release()  # or the traceback would pin the buffer
             raise
         if code:
             self._filled_none(code, view)

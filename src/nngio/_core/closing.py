@@ -17,7 +17,7 @@ class Closing:
 
     def close(self) -> None:
         """Close it."""
-        raise NotImplementedError
+        raise NotImplementedError  # each class has its own
 
     async def aclose(self) -> None:
         """Close it. The awaitable `close`, which doesn't wait either."""
