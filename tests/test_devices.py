@@ -509,7 +509,7 @@ def test_a_pair1_message_that_was_on_its_way_keeps_its_hops(address: Address) ->
 @pytest.mark.parametrize("kind", ["pipeline", "pair0", "pair1"])
 def test_devices_that_come_and_go_lose_nothing(address: Address, kind: str, transport: str) -> None:
     """Each message arrives once, in order, though the device ends and begins anew all the time."""
-    many = 3000
+    many = 10000
     with line(address, kind, transport) as it:
         ends = it.pairs[0]
 

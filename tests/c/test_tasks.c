@@ -73,12 +73,18 @@ receiver(nng_socket s, bool prompt)
 }
 
 static void
-let_receive(nng_aio *aio)
+let_go(nng_aio *aio)
 {
 	nng_aio_wait(aio);
 	EQUAL(nng_aio_result(aio), 0);
 	nng_msg_free(nng_aio_get_msg(aio));
 	nng_aio_set_msg(aio, NULL);
+}
+
+static void
+let_receive(nng_aio *aio)
+{
+	let_go(aio);
 	nng_aio_free(aio);
 }
 
@@ -160,8 +166,25 @@ a_thread_that_holds_tasks_runs_them_itself_but_not_too_many(void)
 }
 
 extern bool nng_poll(void) __attribute__((weak));
+extern void nng_poll_ends(void) __attribute__((weak));
 
 static atomic_bool over;
+
+// Two sockets that are connected over TCP.
+static void
+open_two(nng_socket *a, nng_socket *b)
+{
+	nng_listener l;
+	char         url[64];
+	int          port;
+
+	EQUAL(nng_pair0_open(a), 0);
+	EQUAL(nng_pair0_open(b), 0);
+	EQUAL(nng_listen(*a, "tcp://127.0.0.1:0", &l, 0), 0);
+	EQUAL(nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+	EQUAL(nng_dial(*b, url, NULL, 0), 0);
+}
 
 static void *
 poll_on(void *argument)
@@ -190,17 +213,9 @@ connections_come_and_go_while_threads_see_to_them(void)
 		helpers[i] = start(poll_on, &found);
 	}
 	for (int i = 0; i < rounds(500); i++) {
-		nng_socket   a, b;
-		nng_listener l;
-		nng_msg     *msg;
-		char         url[64];
-		int          port;
-		EQUAL(nng_pair0_open(&a), 0);
-		EQUAL(nng_pair0_open(&b), 0);
-		EQUAL(nng_listen(a, "tcp://127.0.0.1:0", &l, 0), 0);
-		EQUAL(nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &port), 0);
-		snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
-		EQUAL(nng_dial(b, url, NULL, 0), 0);
+		nng_socket a, b;
+		nng_msg   *msg;
+		open_two(&a, &b);
 		for (unsigned n = dice(&seed, 20); n > 0; n--) {
 			EQUAL(nng_msg_alloc(&msg, 8), 0);
 			EQUAL(nng_sendmsg(b, msg, 0), 0);
@@ -224,6 +239,58 @@ connections_come_and_go_while_threads_see_to_them(void)
 	CHECK(atomic_load(&found) > 0);
 }
 
+static void
+arrived(void *argument)
+{
+	atomic_store((atomic_bool *) argument, true);
+}
+
+// NNG's own thread rests while there is one that looks often, and comes back by itself when there is none.
+static void
+messages_come_when_the_thread_that_looked_for_them_does_not_any_more(void)
+{
+	unsigned seed = 7;
+
+	if (nng_poll == NULL) {
+		return;
+	}
+	for (int i = 0; i < rounds(300); i++) {
+		nng_socket  a, b;
+		nng_aio    *aio;
+		nng_msg    *msg;
+		atomic_bool here_now;
+
+		open_two(&a, &b);
+		EQUAL(nng_socket_set_ms(a, NNG_OPT_RECVTIMEO, 5000), 0);
+		EQUAL(nng_aio_alloc(&aio, arrived, &here_now), 0);
+		nng_aio_set_timeout(aio, 5000);
+		for (unsigned turns = dice(&seed, 4) + 1; turns > 0; turns--) {
+			for (int n = 0; n < 40; n++) { // of which some may have been taken by NNG's thread
+				atomic_store(&here_now, false);
+				nng_recv_aio(a, aio);
+				EQUAL(nng_msg_alloc(&msg, 8), 0);
+				EQUAL(nng_sendmsg(b, msg, 0), 0);
+				while (!atomic_load(&here_now)) {
+					nng_poll();
+				}
+				let_go(aio);
+			}
+			if (dice(&seed, 2) == 0) {
+				nng_poll_ends();
+			}
+			for (int n = 0; n < 4; n++) {
+				EQUAL(nng_msg_alloc(&msg, 8), 0);
+				EQUAL(nng_sendmsg(b, msg, 0), 0);
+				EQUAL(nng_recvmsg(a, &msg, 0), 0);
+				nng_msg_free(msg);
+			}
+		}
+		nng_aio_free(aio);
+		nng_close(a);
+		nng_close(b);
+	}
+}
+
 int
 main(void)
 {
@@ -234,5 +301,6 @@ main(void)
 	RUN(as_many_tasks_run_together_as_there_are_threads);
 	RUN(a_thread_that_holds_tasks_runs_them_itself_but_not_too_many);
 	RUN(connections_come_and_go_while_threads_see_to_them);
+	RUN(messages_come_when_the_thread_that_looked_for_them_does_not_any_more);
 	return (0);
 }

@@ -346,6 +346,7 @@ void queue_put_last(nngio_queue *q, nngio_op **ops, int n);
 bool spin_pays(spin_luck *luck);
 bool spin_begin(spinner *s, spin_luck *luck);
 void spin_polls(spinner *s);
+void spin_sleeps(void);
 bool spin_goes_on(spinner *s);
 void spin_end(spinner *s, bool found);
 void nng_task_attend(bool (*more)(void *), void *arg);

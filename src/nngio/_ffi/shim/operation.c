@@ -285,14 +285,17 @@ begin_now(void *arg)
 // it is let go: `gated`.
 //
 // What a loop's operation leads to at once, as a rule a message for another one of that loop, is done by the loop's own
-// thread, after NNG's call has returned: no other has to be woken.  A thread that waits without a loop is better off when
-// another one works beside it.
+// thread, after NNG's call has returned: no other has to be woken.  So it is for a send without a loop to which nobody
+// answers, as the next one can be on its way then.  A thread that is going to wait is better off when another one
+// works beside it.
 static void
 start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg, bool gated)
 {
-	beginning b = { .op = op, .aio = aio, .ms = ms, .msg = msg, .gated = gated };
+	beginning      b      = { .op = op, .aio = aio, .ms = ms, .msg = msg, .gated = gated };
+	const uint32_t which  = NNGIO_TRY_SEND | NNGIO_SEND_RESTARTS;
+	bool           oneway = op->kind == NNGIO_SEND && (op->handle->flags & which) == NNGIO_TRY_SEND;
 
-	if (op->queue != NULL && nng_call != NULL) {
+	if (nng_call != NULL && (op->queue != NULL || oneway)) {
 		nng_call(begin_now, &b);
 	} else {
 		begin_now(&b);

@@ -20,6 +20,7 @@ struct nngio_queue {
 	atomic_bool         rung;     // something was written to the descriptor
 	atomic_bool         attended; // the draining thread looks at `head`: nothing need be written
 	bool                found;    // it has found something there, and not taken it yet
+	bool                polled; // it looked at NNG's connections, and has not slept since
 	spin_luck           luck;
 	nng_aio            *inline_aio; // for attempts that can't block, by the draining thread
 };
@@ -279,8 +280,13 @@ nngio_queue_attend(nngio_queue *q)
 		return (true);
 	}
 	if (!spin_begin(&s, &q->luck)) {
+		if (q->polled) {
+			q->polled = false;
+			spin_sleeps();
+		}
 		return (false);
 	}
+	q->polled = true;
 	spin_polls(&s);
 	atomic_store(&q->attended, true);
 	while (atomic_load_explicit(&q->head, memory_order_relaxed) == NULL && spin_goes_on(&s)) {
@@ -288,6 +294,10 @@ nngio_queue_attend(nngio_queue *q)
 	atomic_store(&q->attended, false);
 	q->found = atomic_load(&q->head) != NULL; // whoever pushed before that did not ring
 	spin_end(&s, q->found);
+	if (!q->found) {
+		q->polled = false;
+		spin_sleeps();
+	}
 	return (q->found);
 }
 

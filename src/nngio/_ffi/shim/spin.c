@@ -16,8 +16,9 @@
 #define CREDIT_MAX 64  // of those that were not, so many are remembered
 #define EPOCH_NS 100000000
 
-// NNG's, if it has our patch for it: see nng_src/patches, work-at-once.
+// NNG's, if it has our patch for them: see nng_src/patches, work-at-once.
 extern bool nng_poll(void) __attribute__((weak));
+extern void nng_poll_ends(void) __attribute__((weak));
 
 static atomic_int     spinning;
 static _Atomic int64_t longest = SPIN_NS;
@@ -114,6 +115,15 @@ spin_polls(spinner *s)
 {
 	s->polls = nng_poll != NULL;
 	s->looks = LOOKS - 1;
+}
+
+// Who looked so is going to sleep: what comes now is for the thread of NNG's that may have been resting.
+void
+spin_sleeps(void)
+{
+	if (nng_poll_ends != NULL) {
+		nng_poll_ends();
+	}
 }
 
 // Whether the next wait would begin so.
