@@ -73,6 +73,7 @@ def test_a_survey_lasts_as_long_as_it_may(kind: str, address: Address) -> None:
         assert time.monotonic() - before >= 0.098
         channel.survey_time = 60
         respondent = stack.enter_context(nngio.Respondent0(dial=surveyor.listeners[0].url))
+        surveyor.wait_for_peers(1, timeout=10)
         channel.send(b"still?")
         respondent.recv(timeout=10)
         with times_out(0.3):  # longer than the survey before

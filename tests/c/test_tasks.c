@@ -48,7 +48,7 @@ as_many_tasks_run_together_as_there_are_threads(void)
 
 // NNG's, if it has our patch.
 extern void nng_aio_set_prompt(nng_aio *, bool) __attribute__((weak));
-extern void nng_call(void (*)(void *), void *) __attribute__((weak));
+extern void nng_call(void (*)(void *), void *, bool) __attribute__((weak));
 
 static pthread_t  holder;
 static atomic_int here, elsewhere;
@@ -102,7 +102,7 @@ publish(void *arg)
 static void
 publish_again(void *arg)
 {
-	nng_call(publish, arg);
+	nng_call(publish, arg, false);
 }
 
 #define SUBS 64
@@ -145,7 +145,7 @@ a_thread_that_holds_tasks_runs_them_itself_but_not_too_many(void)
 		}
 		atomic_store(&here, 0);
 		atomic_store(&elsewhere, 0);
-		nng_call(publish_again, &pub);
+		nng_call(publish_again, &pub, false);
 		CHECK(atomic_load(&here) > 0);
 		for (int i = 0; i < n; i++) {
 			let_receive(aios[i]);
@@ -156,7 +156,7 @@ a_thread_that_holds_tasks_runs_them_itself_but_not_too_many(void)
 	// One that isn't prompt is called where it always was.
 	aios[0] = receiver(subs[0], false);
 	atomic_store(&here, 0);
-	nng_call(publish, &pub);
+	nng_call(publish, &pub, false);
 	let_receive(aios[0]);
 	EQUAL(atomic_load(&here), 0);
 	for (int i = 0; i < SUBS; i++) {

@@ -234,7 +234,7 @@ op_ready(nngio_op *op, int kind, int ms)
 
 // NNG's, if it has our patch for them: see nng_src/patches, work-at-once.
 extern void nng_aio_set_prompt(nng_aio *, bool) __attribute__((weak));
-extern void nng_call(void (*)(void *), void *) __attribute__((weak));
+extern void nng_call(void (*)(void *), void *, bool) __attribute__((weak));
 
 // Whether NNG may call the callback of this aio on a thread that is about to sleep, or that has a loop to run:
 // where it neither blocks nor takes long.
@@ -286,17 +286,19 @@ begin_now(void *arg)
 //
 // What a loop's operation leads to at once, as a rule a message for another one of that loop, is done by the loop's own
 // thread, after NNG's call has returned: no other has to be woken.  So it is for a send without a loop to which nobody
-// answers, as the next one can be on its way then.  A thread that is going to wait is better off when another one
-// works beside it.
+// answers, as the next one can be on its way then, and for a receive of what is read from a connection one by one, as
+// a rule at once.  Where there are buffers between, or answers to wait for, it is better that another thread works
+// beside the caller.
 static void
 start(nngio_op *op, nng_aio *aio, int ms, nng_msg *msg, bool gated)
 {
-	beginning      b      = { .op = op, .aio = aio, .ms = ms, .msg = msg, .gated = gated };
-	const uint32_t which  = NNGIO_TRY_SEND | NNGIO_SEND_RESTARTS;
-	bool           oneway = op->kind == NNGIO_SEND && (op->handle->flags & which) == NNGIO_TRY_SEND;
+	beginning      b     = { .op = op, .aio = aio, .ms = ms, .msg = msg, .gated = gated };
+	const uint32_t flags = op->handle->flags;
+	bool           sends = op->kind == NNGIO_SEND && (flags & (NNGIO_TRY_SEND | NNGIO_SEND_RESTARTS)) == NNGIO_TRY_SEND;
+	bool           reads = op->kind == NNGIO_RECV && (flags & ~NNGIO_CTX) == NNGIO_TRY_RECV; // of PULL, and SUB
 
-	if (nng_call != NULL && (op->queue != NULL || oneway)) {
-		nng_call(begin_now, &b);
+	if (nng_call != NULL && (op->queue != NULL || sends || reads)) {
+		nng_call(begin_now, &b, reads);
 	} else {
 		begin_now(&b);
 	}
