@@ -359,6 +359,20 @@ def test_closing_ends_what_waits(loop: Loop, transport: str, address: Address) -
 
 
 @on_all_loops
+def test_a_block_can_not_begin_with_a_closed_socket(loop: Loop) -> None:
+    """As without a loop."""
+
+    async def main(_: Tasks) -> None:
+        pair = nngio.Pair0()
+        await pair.aclose()
+        with pytest.raises(nngio.Closed, match="this socket is closed"):
+            async with pair:
+                raise AssertionError("the block has begun")
+
+    loop.run(main)
+
+
+@on_all_loops
 def test_closing_a_context_leaves_its_socket_alone(loop: Loop, address: Address) -> None:
     """Only the context's own receive ends."""
 

@@ -12,6 +12,7 @@ and `_arecv` otherwise.
 from collections.abc import AsyncIterator
 
 from nngio._core import library
+from nngio._core.closing import Closing
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError
 from nngio._core.library import NULL, lib, python
@@ -44,17 +45,13 @@ def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
     return NNGError.from_code(code, message=message)
 
 
-class AsyncChannel:
+class AsyncChannel(Closing):
     """What ends a socket or context without holding up the loop."""
 
     _handle: Any
 
     def _error(self, code: int, operation: "AsyncOperation", data: "Buffer | Message | None" = None) -> NNGError:
         return NNGError.from_code(code) if data is None else send_error(code, operation.c, data)
-
-    def close(self) -> None:
-        """What `aclose` is the awaitable form of."""
-        raise NotImplementedError  # sockets and contexts each have their own
 
     def _closing(self) -> None:
         """Called when `aclose` has begun."""
@@ -75,12 +72,6 @@ class AsyncChannel:
                 await adapter.finish(operation)
         finally:
             adapter.abandon(operation)
-
-    async def __aenter__(self) -> "Self":
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
 
 class AsyncSender:

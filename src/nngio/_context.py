@@ -2,15 +2,13 @@
 
 from nngio._channel import Channel
 from nngio._core import library
-from nngio._core.errors import ForkedError, check
+from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._options import HasOptions, set_options
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from nngio._socket import Socket
 
 __all__ = ["Context"]
@@ -65,14 +63,6 @@ class Context(Channel, HasOptions):
         """
         if self._handle is not None:
             lib.nngio_handle_close(self._handle)
-
-    def __enter__(self) -> "Self":
-        if library.forked:
-            raise ForkedError()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if not library.exiting:

@@ -321,9 +321,6 @@ class Socket(Channel, HasPeers, HasOptions):
         self._check_open()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     def __del__(self) -> None:
         if self._handle is None or library.forked or self.closed:
             return
