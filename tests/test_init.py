@@ -15,8 +15,14 @@ OLD = tuple(int(part) for part in nng_version().split(".")[:2]) < (1, 7)
 COUNT = """
 import os, sys, time
 import nngio
+def threads(file="comm"):
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            yield open(f"/proc/self/task/{thread}/comm").read(), open(f"/proc/self/task/{thread}/{file}").read()
+        except OSError:
+            pass  # it has just ended
 def names():
-    return [open(f"/proc/self/task/{thread}/comm").read() for thread in os.listdir("/proc/self/task")]
+    return [name for name, _ in threads()]
 def count(kind):
     while names().count(open("/proc/self/comm").read()) > 1:
         time.sleep(0.001)  # a thread of NNG's names itself when it runs
@@ -220,9 +226,8 @@ def test_a_request_does_not_wake_the_thread_of_timers() -> None:
     """It sleeps until the first request would be sent again, and sees the others then."""
     wakes = program_prints("""
 def wakes():
-    for thread in os.listdir("/proc/self/task"):
-        if "timer" in open(f"/proc/self/task/{thread}/comm").read():
-            status = open(f"/proc/self/task/{thread}/status").read()
+    for name, status in threads("status"):
+        if "timer" in name:
             return int(status.split("voluntary_ctxt_switches:")[1].split()[0])
 
 with nngio.Rep0(listen="inproc://x") as rep, nngio.Req0(dial="inproc://x") as req:
@@ -241,11 +246,7 @@ with nngio.Rep0(listen="inproc://x") as rep, nngio.Req0(dial="inproc://x") as re
 # How often NNG's threads of that name ran, and how many seconds it took.
 THREADS_RAN = """
 def ran(name):
-    times = 0
-    for thread in os.listdir("/proc/self/task"):
-        if name in open(f"/proc/self/task/{thread}/comm").read():
-            times += int(open(f"/proc/self/task/{thread}/schedstat").read().split()[2])
-    return times
+    return sum(int(schedstat.split()[2]) for thread, schedstat in threads("schedstat") if name in thread)
 
 async def go(name, scheme):
     with nngio.Rep0(listen=scheme) as rep, nngio.Req0(dial=rep.listeners[0].url) as req:
