@@ -20,7 +20,7 @@ from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.urls import encode_url, host_of
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
 from nngio._streams import pointer_to, room
-from nngio._tls import TLSConfig
+from nngio._tls import HANDSHAKE, TLSConfig, reason
 from nngio._url import URL
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _ADDRESS = ffi.typeof("uintptr_t")
 _SCHEME = re.compile(r"(https?)[46]?://", re.IGNORECASE)
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?\r\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_READS = (lib.NNGIO_HTTP_READ, lib.NNGIO_HTTP_READ_ALL, lib.NNGIO_HTTP_READ_REQUEST, lib.NNGIO_HTTP_READ_RESPONSE)
 _cast = ffi.cast
 
 
@@ -134,7 +135,7 @@ class Client(Closing):
         `CryptoError` for what TLS says, `Closed`. NNG: `nng_http_client_connect`.
         """
         ms = call_ms(timeout)
-        connection = Connection._new(self._url, self._host, self._secure)
+        connection = Connection._new(self._url, self._host, self._tls, dialed=True)
         attempt = self._attempt()
         try:
             code, _ = call(_connect(attempt), connection._take_given, ms)
@@ -147,7 +148,7 @@ class Client(Closing):
     async def aconnect(self, *, timeout: float | None = None) -> "Connection":
         """Connect. The awaitable `connect`, on asyncio and trio; cancellation ends the attempt."""
         ms = call_ms(timeout)
-        connection = Connection._new(self._url, self._host, self._secure)
+        connection = Connection._new(self._url, self._host, self._tls, dialed=True)
         attempt = self._attempt()
         try:
             code, _ = await acall(_connect(attempt), connection._take_given, ms)
@@ -242,9 +243,9 @@ class Connection(Closing):
         raise TypeError("connections are made by Client(url).connect()")
 
     @classmethod
-    def _new(cls, url: str, host: str, secure: bool) -> "Connection":
+    def _new(cls, url: str, host: str, tls: TLSConfig | None, *, dialed: bool) -> "Connection":
         connection = cls.__new__(cls)
-        connection._url, connection._host, connection._secure = url, host, secure
+        connection._url, connection._host, connection._tls, connection._dialed = url, host, tls, dialed
         return connection
 
     def _take_given(self, _: Any, op: Any) -> None:
@@ -256,7 +257,9 @@ class Connection(Closing):
 
     _url: str
     _host: str
-    _secure: bool
+    _tls: TLSConfig | None
+    _dialed: bool
+    _heard = False
 
     @property
     def closed(self) -> bool:
@@ -269,12 +272,14 @@ class Connection(Closing):
         code, result = call(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
+        self._heard = self._heard or step.what in _READS
         return result or b""
 
     async def _aone(self, step: Step, ms: int) -> bytes:
         code, result = await acall(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
+        self._heard = self._heard or step.what in _READS
         return result or b""
 
     def _begin(self, step: Step) -> Begin:
@@ -312,13 +317,16 @@ class Connection(Closing):
     def _fail(self, code: int) -> NoReturn:
         if code == lib.NNG_ECLOSED:
             raise Closed("this connection is closed")
+        # NNG makes the handshake of TLS with the first write.
+        why = reason(code, self._url, self._tls) if self._dialed and not self._heard and code in HANDSHAKE else ""
         if code == lib.NNG_ECONNSHUT:
-            raise ConnectionShutdown("the peer has ended the connection")
-        if code == lib.NNG_EPROTO:
+            raise ConnectionShutdown(f"the peer has ended the connection{why}")
+        if code == lib.NNG_EPROTO and not (why and self._tls):
             raise ProtocolError("the peer doesn't speak HTTP, or sends a header with a character that none can have")
         if code == lib.NNG_EMSGSIZE:
             raise MessageTooLarge("a line of the headers is longer than the 8 KiB that NNG takes, or they are too many")
-        raise NNGError.from_code(code)
+        error = NNGError.from_code(code)
+        raise type(error)(f"{self._url}: {error}{why}", code=code) if why else error
 
     # Bytes.
 

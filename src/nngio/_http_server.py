@@ -500,7 +500,7 @@ def _response(answer: object) -> Response:
 
 def _hand_over(added: Added, request: Request, call: Any) -> None:
     server = added.server()
-    connection = Connection._new(server._url if server is not None else "", "", False)
+    connection = Connection._new(server._url if server is not None else "", "", None, dialed=False)
     code = ffi.new("int *")
     c = lib.nngio_http_take_over(call, code)
     if c == NULL:

@@ -27,7 +27,7 @@ from nngio._options import (
 )
 from nngio._stream_options import HeadersOption, StreamObject
 from nngio._streams import Stream, open_streams
-from nngio._tls import TLSConfig, check_tls, configure
+from nngio._tls import TLSConfig, check_tls, configure, reason
 
 if TYPE_CHECKING:
     from typing import Self
@@ -84,7 +84,7 @@ class StreamEndpoint(Closing, StreamObject):
             raise Closed(f"{self._noun} {self._url}: this {type(self).__name__} is closed")
         if code:
             error = NNGError.from_code(code)
-            raise type(error)(f"{self._noun} {self._url}: {error}", code=code)
+            raise type(error)(f"{self._noun} {self._url}: {error}{reason(code, self._url, self._tls)}", code=code)
 
     @property
     def url(self) -> str:
@@ -159,7 +159,7 @@ class StreamDialer(StreamEndpoint):
         NNG: `nng_stream_dialer_dial`.
         """
         ms = call_ms(timeout)
-        stream = Stream._new(self._url)
+        stream = Stream._new(self._url, self._tls, dialed=True)
         attempt = Attempt(self)
         try:
             code, _ = call(attempt.begin, stream._take, ms)
@@ -172,7 +172,7 @@ class StreamDialer(StreamEndpoint):
     async def adial(self, *, timeout: float | None = None) -> Stream:
         """Connect. The awaitable `dial`, on asyncio and trio; cancellation ends the attempt."""
         ms = call_ms(timeout)
-        stream = Stream._new(self._url)
+        stream = Stream._new(self._url, self._tls, dialed=True)
         attempt = Attempt(self)
         try:
             code, _ = await acall(attempt.begin, stream._take, ms)
@@ -291,7 +291,7 @@ class StreamListener(StreamEndpoint):
         Raises `TimedOut`, `Closed`, `OutOfFiles`. NNG: `nng_stream_listener_accept`.
         """
         ms = call_ms(timeout)
-        stream = Stream._new(self._url)
+        stream = Stream._new(self._url, self._tls, dialed=False)
         code, _ = call(self._begin, stream._take, ms)
         stream._open = not code
         if code:
@@ -301,7 +301,7 @@ class StreamListener(StreamEndpoint):
     async def aaccept(self, *, timeout: float | None = None) -> Stream:
         """Wait for a peer to connect. The awaitable `accept`; a cancelled one loses no connection: the next one gets it."""
         ms = call_ms(timeout)
-        stream = Stream._new(self._url)
+        stream = Stream._new(self._url, self._tls, dialed=False)
         code, _ = await acall(self._begin, stream._take, ms)
         stream._open = not code
         if code:

@@ -17,6 +17,7 @@ from nngio._message import as_bytes_like
 from nngio._options import AddressOption, BoolOption, StringOption
 from nngio._pipe import CommonNameOption, HeadersOption, NumberOption
 from nngio._stream_options import StreamObject
+from nngio._tls import HANDSHAKE, TLSConfig, accept_reason, reason
 
 if TYPE_CHECKING:
     from typing import Self
@@ -55,14 +56,16 @@ class Stream(Closing, StreamObject):
     _option_kind = "stream"
     _open = False
     _url: str
+    _tls: TLSConfig | None
+    _dialed: bool
 
     def __init__(self) -> None:
         raise TypeError("streams are made by StreamDialer(url).dial() and StreamListener(url).accept()")
 
     @classmethod
-    def _new(cls, url: str) -> "Stream":
+    def _new(cls, url: str, tls: TLSConfig | None, *, dialed: bool) -> "Stream":
         stream = cls.__new__(cls)
-        stream._url = url
+        stream._url, stream._tls, stream._dialed = url, tls, dialed
         return stream
 
     def _take(self, _: Any, op: Any) -> None:
@@ -248,11 +251,19 @@ class Stream(Closing, StreamObject):
         """Raise the error of a send, or of a receive of so many bytes."""
         if code == lib.NNG_ECLOSED:
             raise Closed("this stream is closed")
+        why = self._reason(code)
         if code == _END and size:
-            raise ConnectionShutdown(f"the stream ended before {size} bytes had come; recv() returns those that did")
+            raise ConnectionShutdown(f"the stream ended before {size} bytes had come; recv() returns those that did{why}")
         if code == _END:
-            raise ConnectionShutdown("the peer has ended the connection: nobody would read what is sent")
-        raise NNGError.from_code(code)
+            raise ConnectionShutdown(f"the peer has ended the connection: nobody would read what is sent{why}")
+        error = NNGError.from_code(code)
+        raise type(error)(f"{self._url}: {error}{why}", code=code) if why else error
+
+    def _reason(self, code: int) -> str:
+        """Why the handshake, which NNG makes with the first send or receive, is likely to have failed; empty for what came later."""
+        if code not in HANDSHAKE or lib.nngio_stream_heard(self._c):
+            return ""
+        return reason(code, self._url, self._tls) if self._dialed else accept_reason(code) if self._tls else ""
 
     # The end.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nngio._endpoint import Endpoint
     from nngio._stream_endpoints import StreamEndpoint
 
-__all__ = ["PEM", "Auth", "TLSConfig", "Version", "check_tls", "configure", "reason"]
+__all__ = ["HANDSHAKE", "PEM", "Auth", "TLSConfig", "Version", "accept_reason", "check_tls", "configure", "reason"]
 
 PEM = str | bytes | os.PathLike[str]
 """PEM text, or the path of a file of it: a str is text if it has a "-----BEGIN", and else a path."""
@@ -294,16 +294,37 @@ _DIAL_REASONS: dict[int, str] = {
 }
 _PLAIN_REASONS: dict[int, str] = {
     lib.NNG_ECONNSHUT: "the peer hung up; if it speaks TLS, dial {secure}://",
+    lib.NNG_ECONNRESET: "the peer hung up; if it speaks TLS, dial {secure}://",
     lib.NNG_EPROTO: "the peer speaks another protocol; if it is TLS, dial {secure}://",
 }
+_ACCEPT_REASONS: dict[int, str] = {
+    lib.NNG_EPEERAUTH: (
+        "the peer's certificate can't be verified: it has shown none, or one that has not been signed by an authority in ca=, is not "
+        "valid yet or any more, or is revoked; or there is nothing that both sides could agree on"
+    ),
+    lib.NNG_ECRYPTO: "the TLS handshake failed: the peer can't verify our certificate, or offers no version of TLS that we do",
+    lib.NNG_ECONNRESET: "the peer hung up; perhaps in the middle of the TLS handshake, since it can't verify our certificate",
+    lib.NNG_EPROTO: "the peer speaks no TLS",
+    lib.NNG_ETIMEDOUT: "the peer didn't finish the TLS handshake in time; perhaps it speaks no TLS",
+}
+
+
+HANDSHAKE = (lib.NNG_ECONNSHUT, lib.NNG_ECONNRESET, lib.NNG_EPEERAUTH, lib.NNG_ECRYPTO, lib.NNG_EPROTO)
+"""What a handshake ends with that fails, or one that was made with who speaks something else."""
 
 
 def reason(code: int, url: str, tls: TLSConfig | None) -> str:
     """Why a dial is likely to have failed with a code, to be added to NNG's words; empty where they say it all."""
-    if is_tls(url):
+    if tls is not None or is_tls(url):
         text = _DIAL_REASONS.get(code, "")
         name = (tls and tls.server_name) or host_of(url)
         return text and f": {text.format(name=name)}"
-    secure = {"tcp": "tls+tcp", "ws": "wss"}.get(url.partition("://")[0].rstrip("46").lower())
+    secure = {"tcp": "tls+tcp", "ws": "wss", "http": "https"}.get(url.partition("://")[0].rstrip("46").lower())
     text = _PLAIN_REASONS.get(code, "") if secure else ""
     return text and f": {text.format(secure=secure)}"
+
+
+def accept_reason(code: int) -> str:
+    """The same for who has connected to a listener with TLS."""
+    text = _ACCEPT_REASONS.get(code, "")
+    return text and f": {text}"

@@ -215,6 +215,7 @@ int nngio_stream_get_string(nngio_stream *s, const char *name, char **value);
 int nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t size);
 int nngio_stream_close(nngio_stream *s);
 bool nngio_stream_closed(nngio_stream *s);
+bool nngio_stream_heard(nngio_stream *s);
 
 #define NNGIO_HTTP_CONNECT ...
 #define NNGIO_HTTP_READ ...

@@ -264,6 +264,7 @@ int           nngio_stream_get_string(nngio_stream *s, const char *name, char **
 int           nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t size);
 int           nngio_stream_close(nngio_stream *s);
 bool          nngio_stream_closed(nngio_stream *s);
+bool          nngio_stream_heard(nngio_stream *s);
 void          nngio_stream_free(nngio_stream *s);
 
 // http.c: nngio_stream_wait for what is NNGIO_PENDING, or the queue

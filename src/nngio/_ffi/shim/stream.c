@@ -1073,6 +1073,16 @@ nngio_stream_close(nngio_stream *s)
 	return (0);
 }
 
+// Whether any byte has come from the peer.
+bool
+nngio_stream_heard(nngio_stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool heard = s->in.place != 0;
+	pthread_mutex_unlock(&s->lock);
+	return (heard);
+}
+
 bool
 nngio_stream_closed(nngio_stream *s)
 {
