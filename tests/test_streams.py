@@ -155,6 +155,25 @@ def test_bytes_go_both_ways_on_each_loop(transport: str, loop: Loop, address: Ad
     loop.run(main)
 
 
+def test_websockets_may_be_closed_as_soon_as_their_end_is_told(pool: ThreadPoolExecutor) -> None:
+    """Hundreds of times on each of eight threads: NNG's thread of timers tells that end, and has to have let go of the websocket."""
+
+    def end_many() -> int:
+        with nngio.StreamListener("ws://127.0.0.1:0/end") as listener, nngio.StreamDialer(listener.url) as dialer:
+            for number in range(500):
+                near, far = dialer.dial(timeout=SECONDS), listener.accept(timeout=SECONDS)
+                far.send_all(b"last words", timeout=SECONDS)
+                far.close()
+                time.sleep(0.0005)  # so that the end is known, as a rule, when the receive asks for it
+                assert near.recv_exactly(10, timeout=SECONDS) == b"last words"
+                end = near.recv(timeout=SECONDS)
+                near.close()
+                assert end == b"", number
+        return number
+
+    assert [end.result() for end in [pool.submit(end_many) for _ in range(8)]] == [499] * 8
+
+
 def pieces(total: int, seed: int) -> list[bytes]:
     """Random bytes, cut at random."""
     chance = random.Random(seed)

@@ -59,6 +59,7 @@ struct nngio_stream {
 	void            *c; // nng_stream, nng_stream_dialer or nng_stream_listener
 	pthread_mutex_t  lock;
 	flow             in, out;
+	nng_aio         *fresh; // of a websocket: what replaces that of `in`, see retire_reading
 	nngio_stream    *open_next, *open_prev;
 };
 
@@ -119,6 +120,21 @@ stream_new(enum stream_kind kind)
 	return (s);
 }
 
+// Makes one for what an endpoint is about to be given.
+static nngio_stream *
+stream_for(nngio_stream *endpoint)
+{
+	nngio_stream *s = stream_new(STREAM);
+
+	if (s != NULL && endpoint->ws && nng_aio_alloc(&s->fresh, op_callback, s->in.io) != 0) {
+		s->fresh = NULL;
+		atomic_store(&s->closed, 2);
+		stream_rele(s);
+		return (NULL);
+	}
+	return (s);
+}
+
 void
 stream_hold(nngio_stream *s)
 {
@@ -170,6 +186,9 @@ stream_rele(nngio_stream *s)
 	pieces_free(s->in.first);
 	pieces_free(s->out.first);
 	piece_free(s->in.filling);
+	if (s->fresh != NULL) {
+		nng_aio_free(s->fresh);
+	}
 	io_free(s->in.io);
 	io_free(s->out.io);
 	pthread_mutex_destroy(&s->lock);
@@ -330,7 +349,7 @@ make_room(flow *f)
 	size_t    room = op->most - f->held;
 
 	if (f->stream->kind != STREAM) {
-		if ((f->filling = piece_new(0)) != NULL && (f->filling->given = stream_new(STREAM)) == NULL) {
+		if ((f->filling = piece_new(0)) != NULL && (f->filling->given = stream_for(f->stream)) == NULL) {
 			free(f->filling);
 			f->filling = NULL;
 		}
@@ -1016,6 +1035,19 @@ nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t si
 	return (rv);
 }
 
+// Lets NNG have no aio of a websocket's any more that could be timed out: its timer thread may have noted one, to cancel it
+// with the websocket's data, and only nng_aio_free waits for that.  See pending.c.
+static void
+retire_reading(nngio_stream *s)
+{
+	if (s->fresh != NULL) {
+		nng_aio_stop(s->in.io->aio); // the flow's callback has run then, and can't begin another receive
+		nng_aio_free(s->in.io->aio);
+		s->in.io->aio = s->fresh;
+		s->fresh      = NULL;
+	}
+}
+
 static void
 close_c(nngio_stream *s)
 {
@@ -1031,6 +1063,7 @@ close_c(nngio_stream *s)
 	default:
 		if (s->c != NULL) {
 			nng_stream_close(s->c);
+			retire_reading(s);
 			nng_stream_free(s->c);
 		}
 		break;
