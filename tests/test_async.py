@@ -6,6 +6,8 @@ import gc
 import inspect
 import select
 import socket as system_socket
+import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import trio
 from loops import ASYNCIO, TRIO, UVLOOP, Loop, Tasks, on_all_loops
+from programs import run
 from races import until_it_waits
 
 import nngio
@@ -356,6 +359,55 @@ def test_closing_ends_what_waits(loop: Loop, transport: str, address: Address) -
         assert [bytes(m) for m in messages] == [b"one", b"two", b"three"]
 
     loop.run(main)
+
+
+def test_a_coroutine_that_runs_is_not_closed_in_the_middle(address: Address) -> None:
+    """By a tracer, a signal's handler or another thread: it goes on to its end, and who closes it gets what Python's own say."""
+    refusals: list[Exception] = []
+
+    async def main() -> None:
+        async with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+            sending = right.asend(Message(b"body"))
+
+            def tracer(frame: Any, event: str, argument: object) -> None:
+                if event == "call" and frame.f_code.co_name == "_asend":
+                    for step in (sending.close, lambda: sending.send(None), lambda: sending.throw(KeyError())):
+                        try:
+                            step()
+                        except ValueError as error:
+                            refusals.append(error)
+
+            sys.setprofile(tracer)
+            try:
+                await sending
+            finally:
+                sys.setprofile(None)
+            assert await left.arecv() == b"body"
+
+    asyncio.run(main())
+    assert [str(error) for error in refusals] == ["coroutine already executing"] * 3
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nest_asyncio doesn't know this Python")
+def test_a_task_may_run_the_loop_where_nest_asyncio_lets_it() -> None:
+    """One that goes on since its message has come, as notebooks do it: the loop within the loop is told of the next."""
+    program = f"""
+import sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+import asyncio, nest_asyncio, nngio, threading
+nest_asyncio.apply()
+
+async def main():
+    with nngio.Pair0(listen="inproc://nested") as left, nngio.Pair0(dial="inproc://nested") as right:
+        for body in (b"1", b"2", b"3"):
+            threading.Timer(0.02, right.send, [body]).start()
+            print(await left.arecv())
+            threading.Timer(0.02, right.send, [body * 2]).start()
+            print(asyncio.get_event_loop().run_until_complete(left.arecv()))
+
+asyncio.run(main())
+"""
+    run(program).check(out="b'1'\nb'11'\nb'2'\nb'22'\nb'3'\nb'33'\n")
 
 
 @on_all_loops

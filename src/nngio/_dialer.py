@@ -158,7 +158,7 @@ class Dialer(Endpoint):
         except BaseException as error:
             adapter.abandon(op)
             if op.c.result == lib.NNG_ECANCELED:
-                self._ended = True  # C has closed it; else the attempt had ended before the cancellation
+                self._has_ended()  # C has closed it; else the attempt had ended before the cancellation
             await self._give_up(error)
             if not isinstance(error, TimedOut):
                 raise
@@ -168,7 +168,7 @@ class Dialer(Endpoint):
     def close(self) -> None:
         """Close it and its pipe. Closing it again does nothing. In a forked child, neither does closing it once."""
         lib.nngio_dialer_close(self.socket._handle, self.id)
-        self._ended = True
+        self._has_ended()
 
     def _outcome(self, code: int) -> None:
         if code == lib.NNG_ECONNREFUSED and not is_tls(self._url):

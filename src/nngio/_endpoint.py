@@ -120,7 +120,11 @@ class Endpoint(HasOptions):
         """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""
         if not library.forked:
             getattr(lib, f"nngio_{self._option_kind}_close")(self.socket._handle, self.id)
-            self._ended = True
+            self._has_ended()
+
+    def _has_ended(self) -> None:
+        self._ended = True
+        self.socket._forget(self)
 
     async def aclose(self) -> None:
         """Close it. The awaitable `close`, on asyncio and trio: the loop goes on meanwhile.
@@ -133,7 +137,7 @@ class Endpoint(HasOptions):
         op = adapter.take()
         try:
             if self._begin_close(op.c) == PENDING:
-                self._ended = True
+                self._has_ended()
                 await adapter.finish(op)
         finally:
             adapter.abandon(op)
@@ -147,6 +151,7 @@ class Endpoint(HasOptions):
         if not isinstance(error, GeneratorExit):
             await self.aclose()
         elif not (library.forked or self._ended):
+            self._has_ended()
             self._begin_close(new_operation(-1))  # its coroutine is dropped, so nobody can wait; the closing goes on in C
 
     def __enter__(self) -> Any:
@@ -156,7 +161,8 @@ class Endpoint(HasOptions):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<nngio.{type(self).__name__} {self._url}>"
+        state = ", its parent's" if library.forked else ", closed" if self.closed else ""
+        return f"<nngio.{type(self).__name__} {self._url}{state}>"
 
     def _begin(self) -> None:
         if library.forked:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from nngio._core import library, nng
-from nngio._core.errors import BadState, ForkedError, NotSupported, check
+from nngio._core.errors import AddressInUse, BadState, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import any_port
+from nngio._core.urls import NO_SOCKET, any_port, no_socket
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption
@@ -115,8 +115,15 @@ class Listener(Endpoint):
         super().__init__(socket, url, tls, {**options})
 
     def start(self) -> None:
-        """Bind and accept. Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`. NNG: `nng_listener_start`."""
+        """Bind and accept.
+
+        With ipc, a socket file that nobody listens at any more is replaced; any other file is left alone, and in use.
+
+        Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`. NNG: `nng_listener_start`.
+        """
         self._begin()
+        if no_socket(self._url):
+            raise AddressInUse(f"listen at {self._url}: {NO_SOCKET}")
         self._check(lib.nng_listener_start(self._c, 0), f"listen at {self._url}")
         self._started = True
         if around := any_port(self._url):

@@ -55,6 +55,7 @@ class Future(Operation):
 class Turns:
     budget: int
     paused: int
+    nests: bool
     turn_ends: float
     operations: list[Any]
     idle: list[Any]

@@ -2,6 +2,7 @@
 
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable
 
 from nngio._admission import Admission
@@ -34,6 +35,7 @@ from nngio._tls import TLSConfig, check_tls
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from nngio._endpoint import Endpoint
     from nngio._stats import Statistic
 
 __all__ = ["Socket", "open_sockets"]
@@ -85,6 +87,7 @@ class Socket(Channel, HasPeers, HasOptions):
         self._is_raw = bool(raw)
         self._listeners: list[Listener] = []
         self._dialers: list[Dialer] = []
+        self._lately_closed: deque[Endpoint] = deque(maxlen=64)  # what the events of their pipes still name
         self._endpoints = weakref.WeakValueDictionary()
         self._handlers = set()
         code = ffi.new("int *")
@@ -194,13 +197,22 @@ class Socket(Channel, HasPeers, HasOptions):
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """The listeners made by `listen`, in order."""
+        """The listeners made by `listen` that were not closed, in order."""
         return tuple(self._listeners)
 
     @property
     def dialers(self) -> tuple[Dialer, ...]:
-        """The dialers made by `dial`, in order."""
+        """The dialers made by `dial` that were not closed, in order."""
         return tuple(self._dialers)
+
+    def _forget(self, endpoint: "Endpoint") -> None:
+        """Called when one of them is closed; by itself, that is, and not with the socket."""
+        made: list[Any] = self._listeners if isinstance(endpoint, Listener) else self._dialers
+        try:
+            made.remove(endpoint)
+        except ValueError:
+            return  # made by its class, or closed before
+        self._lately_closed.append(endpoint)
 
     def _check_open(self) -> None:
         if library.forked:

@@ -8,12 +8,12 @@ from nngio._address import AbstractAddress
 from nngio._calls import acall, call, call_ms
 from nngio._core import library
 from nngio._core.closing import Closing
-from nngio._core.errors import Closed, ForkedError, NNGError, NotSupported
+from nngio._core.errors import AddressInUse, Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import ffi, lib, python
 from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
-from nngio._core.urls import any_port, encode_url
+from nngio._core.urls import NO_SOCKET, any_port, encode_url, no_socket, transport_of
 from nngio._options import (
     AddressOption,
     BoolOption,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamDialer", "StreamListener"]
 
 _ADDRESS = ffi.typeof("uintptr_t")
+_TCP = ("tcp", "tls+tcp", "ws", "wss")
 _cast = ffi.cast
 
 
@@ -44,8 +45,10 @@ class StreamEndpoint(Closing, StreamObject):
     _noun: str
     _closed = False
 
-    tcp_nodelay = BoolOption("tcp-nodelay", "Whether its streams send small pieces at once, without waiting for more. TCP only.")
-    tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. TCP only.")
+    tcp_nodelay = BoolOption(
+        "tcp-nodelay", "Whether its streams send small pieces at once, without waiting for more, as they do unless told. Not of ipc."
+    )
+    tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. Not of ipc.")
     ws_protocol = StringOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
     ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text, which has to be UTF-8 then.")
     ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted; else they end the stream.")
@@ -63,6 +66,8 @@ class StreamEndpoint(Closing, StreamObject):
         self._check(code[0])
         python.own_endpoint(self, int(_cast(_ADDRESS, c)))
         self._c = c
+        if transport_of(url) in _TCP:
+            self._call("set", "bool", b"tcp-nodelay", True)
 
     def _admit(self, option: Option[Any], setting: bool) -> None:
         if setting and option.patch and self._url[:2].lower() == "ws" and not patched(option.patch):
@@ -128,7 +133,7 @@ class StreamDialer(StreamEndpoint):
     _option_kind = "dialer"
     _noun = "dial"
 
-    local_address = AddressOption("local-address", "The address to connect from. TCP only.")
+    local_address = AddressOption("local-address", "The address to connect from. Not of ipc.")
     request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
 
     def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
@@ -250,6 +255,8 @@ class StreamListener(StreamEndpoint):
         try:
             configure(self, tls)
             set_options(self, options)
+            if no_socket(url):
+                raise AddressInUse(f"listen at {url}: {NO_SOCKET}")
             self._check(lib.nngio_stream_listen(self._c))
         except BaseException:
             lib.nngio_stream_close(self._c)

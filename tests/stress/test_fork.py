@@ -409,6 +409,38 @@ def test_two_hundred_children_under_traffic_end_silently_with_the_code_asked_for
     assert end.err == "", f"not silent: {end}"
 
 
+@pytest.mark.parametrize(
+    "end", ["loop.close(); os._exit(0)", "del loop; sys.exit(0)", "loop._nngio.attend(); loop._nngio.serve(); os._exit(0)"]
+)
+def test_a_child_that_has_to_do_with_its_parents_loop_takes_nothing_from_it(end: str) -> None:
+    """It closes it, by itself or at its exit, or looks what has come: the selector, and NNG's connections, are its parent's too."""
+    program(
+        f"""
+import os
+from asyncio import new_event_loop, wait_for
+from threading import Timer
+from nngio import Pull0, Push0
+pull = Pull0(listen="tcp://127.0.0.1:0")
+push = Push0(dial=pull.listeners[0].url)
+
+async def next_message(body):
+    Timer(0.05, push.send, [body]).start()  # the loop sleeps in its selector by then
+    return await wait_for(pull.arecv(), 10)
+
+loop = new_event_loop()
+print(loop.run_until_complete(next_message(b"before")), flush=True)
+push.send(b"meanwhile")
+if (child := os.fork()) == 0:
+    {end}
+os.waitpid(child, 0)
+print(loop.run_until_complete(pull.arecv()), loop.run_until_complete(next_message(b"after")))
+loop.close()
+push.close()
+pull.close()
+"""
+    ).check(out="b'before'\nb'meanwhile' b'after'\n")
+
+
 def test_a_child_that_ends_by_an_exception_prints_only_that() -> None:
     """Its traceback, exit code 1, and nothing of nngio's."""
     end = program(

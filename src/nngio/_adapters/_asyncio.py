@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from functools import partial
 
+from nngio._core import library
 from nngio._core.adapter import Adapter, AsyncOperation
 from nngio._core.library import python
 from nngio._core.typing import Any
@@ -56,7 +57,9 @@ class AsyncioAdapter(Adapter):
         self.loop = loop
         others = getattr(loop, "_ready", None)
         self.others = others if isinstance(others, deque) else None
-        loop.add_reader(self.fd, self.serve)
+        self.nests = hasattr(asyncio, "_nest_patched")
+        # A reader that is within its call isn't called again; a task that it runs may wait for that, if it runs the loop.
+        loop.add_reader(self.fd, *((loop.call_soon, self.serve) if self.nests else (self.serve,)))
         self._close_loop = loop.close
         # The adapter lives and ends with its loop; there is no other way to hear of either.
         loop._nngio = self  # type: ignore[attr-defined]
@@ -70,7 +73,8 @@ class AsyncioAdapter(Adapter):
     def close(self) -> None:
         if self.queue is not None:
             loop = self.loop
-            loop.remove_reader(self.fd)
+            if not library.forked:  # the child's selector is its parent's too, which would hear of nothing any more
+                loop.remove_reader(self.fd)
             del loop._nngio  # type: ignore[attr-defined]
             del loop.close
         super().close()

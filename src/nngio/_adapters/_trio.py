@@ -13,7 +13,7 @@ import trio
 from outcome import capture
 from trio.lowlevel import Abort
 
-from nngio._core import loops
+from nngio._core import library, loops
 from nngio._core.adapter import CANCELED, Adapter, AsyncOperation, clock
 from nngio._core.errors import TimedOut
 from nngio._core.typing import Any
@@ -107,7 +107,7 @@ class TrioAdapter(Adapter):
             self.close()
 
     def close(self) -> None:
-        if self.queue is not None:
+        if self.queue is not None and not library.forked:  # the child's selector is its parent's too
             trio.lowlevel.notify_closing(self.fd)
         operations = self.operations
         super().close()

@@ -1,12 +1,19 @@
 """URLs on their way to NNG: what they say, and what would do harm there."""
 
+import os
+import stat
+
 from nngio._core.errors import InvalidArgument
 
-__all__ = ["any_port", "encode_url", "host_of", "is_tls", "transport_of"]
+__all__ = ["NO_SOCKET", "any_port", "encode_url", "host_of", "is_tls", "no_socket", "transport_of"]
 
 _PATHS = ("ipc", "unix", "abstract", "inproc")
 """What stands behind these is a name, not a host."""
+NO_SOCKET = "there is a file that is no socket; it is left alone"
 _PORTS = ("tcp", "tls+tcp", "ws", "wss")
+_ANY = ("tcp", "tls+tcp")
+"""Those of them that have no port of their own, so that any is taken where none is named."""
+_FILES = ("ipc", "unix")
 
 
 def transport_of(url: str) -> str:
@@ -36,12 +43,25 @@ def host_of(url: str) -> str:
 
 
 def any_port(url: str) -> tuple[str, str] | None:
-    """What stands before and behind the `:0` of a URL that asks for any port; None for any other."""
+    """What stands before and behind the `:0` of a URL that asks for any port, by leaving it out too; None for any other."""
     scheme, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
-    if transport_of(url) not in _PORTS or not authority.endswith(":0"):
-        return None
-    return f"{scheme}://{authority[:-2]}", slash + path
+    transport = transport_of(url)
+    if transport in _PORTS and authority.endswith(":0"):
+        return f"{scheme}://{authority[:-2]}", slash + path
+    if transport in _ANY and ":" not in authority.rpartition("]")[2]:
+        return f"{scheme}://{authority}", slash + path
+    return None
+
+
+def no_socket(url: str) -> bool:
+    """Whether there is something else than a socket at the path of an `ipc://` URL, which NNG would remove to listen there."""
+    if transport_of(url) not in _FILES:
+        return False
+    try:
+        return not stat.S_ISSOCK(os.stat(url.partition("://")[2]).st_mode)  # noqa: PTH116  # as quick to import as can be
+    except (OSError, ValueError):
+        return False
 
 
 def encode_url(url: str) -> bytes:

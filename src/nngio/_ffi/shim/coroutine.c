@@ -20,6 +20,7 @@ typedef struct {
 	nngio_handle *h;              // the channel's
 	int           ms;
 	char          kind, state;
+	bool          stepping; // in a step, of this thread's or of another one's
 } verb;
 
 static PyTypeObject *verb_type;
@@ -54,6 +55,26 @@ make_inner(verb *v)
 	return (slow);
 }
 
+// Begins a step.  While what it runs is running, nobody else may have a step made, and not end it: as Python's own say.
+static bool
+steps(verb *v)
+{
+	if (v->stepping) {
+		PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+		return (false);
+	}
+	Py_INCREF(v); // what it runs may drop it
+	v->stepping = true;
+	return (true);
+}
+
+static void
+stepped(verb *v)
+{
+	v->stepping = false;
+	Py_DECREF(v);
+}
+
 static PySendResult
 verb_send(PyObject *self, PyObject *argument, PyObject **result)
 {
@@ -65,19 +86,21 @@ verb_send(PyObject *self, PyObject *argument, PyObject **result)
 		PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
 		return (PYGEN_ERROR);
 	}
+	if (!steps(v)) {
+		return (PYGEN_ERROR);
+	}
+	step = PYGEN_ERROR;
 	if (v->state == NEW) {
 		v->state = RUNNING;
-		if ((v->inner = make_inner(v)) == NULL) {
-			finished(v);
-			return (PYGEN_ERROR);
-		}
+		v->inner = make_inner(v);
 	}
-	Py_INCREF(self); // what it runs may drop it
-	step = is_errand(v) ? future_send(v->inner, argument, result) : PyIter_Send(v->inner, argument, result);
+	if (v->inner != NULL) {
+		step = is_errand(v) ? future_send(v->inner, argument, result) : PyIter_Send(v->inner, argument, result);
+	}
 	if (step != PYGEN_NEXT) {
 		finished(v);
 	}
-	Py_DECREF(self);
+	stepped(v);
 	return (step);
 }
 
@@ -127,7 +150,9 @@ verb_throw(PyObject *self, PyObject *arguments)
 		finished(v);
 		return (raise_thrown(arguments));
 	}
-	Py_INCREF(self);
+	if (!steps(v)) {
+		return (NULL);
+	}
 	if (is_errand(v)) {
 		result = future_throw(v->inner, arguments);
 	} else if ((thrower = PyObject_GetAttr(v->inner, throw_name)) != NULL) {
@@ -139,7 +164,7 @@ verb_throw(PyObject *self, PyObject *arguments)
 	if (result == NULL) {
 		finished(v);
 	}
-	Py_DECREF(self);
+	stepped(v);
 	return (result);
 }
 
@@ -166,12 +191,15 @@ end(verb *v)
 static PyObject *
 verb_close(PyObject *self, PyObject *none)
 {
-	int rv;
+	verb *v = (verb *) self;
+	int   rv;
 
 	(void) none;
-	Py_INCREF(self);
-	rv = end((verb *) self);
-	Py_DECREF(self);
+	if (!steps(v)) {
+		return (NULL);
+	}
+	rv = end(v);
+	stepped(v);
 	if (rv != 0) {
 		return (NULL);
 	}

@@ -139,13 +139,14 @@ op_park(nngio_op *op)
 }
 
 // Waits for receives that were given up: what they were given comes before what a receive that begins now gets.
-// It takes no longer than a thread of NNG's needs to run.  Called on any thread but those.
+// It takes no longer than a thread of NNG's needs to run.  Called on any thread but those.  Who closes the handle waits for
+// our caller, and may have been before those that would end such a receive: they leave it to that one.
 void
 handle_settle(nngio_handle *h)
 {
 	unsigned n;
 
-	while ((n = atomic_load(&h->giving_up)) != 0) {
+	while ((n = atomic_load(&h->giving_up)) != 0 && atomic_load(&h->closed) == 0) {
 		word_wait(&h->giving_up, n, 20);
 	}
 }

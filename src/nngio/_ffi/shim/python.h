@@ -73,6 +73,7 @@ struct turns {
 	double       ends;
 	char         posted; // the loop will call
 	char         lent; // one of those that were settled last had been lent
+	char         nests; // a task may run the loop within itself
 };
 
 #define FAST(function) ((PyCFunction) (void (*)(void)) (function))

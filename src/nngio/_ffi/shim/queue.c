@@ -170,6 +170,9 @@ collect(nngio_queue *q)
 	nngio_op **last = &q->ready;
 	nngio_op  *op, *oldest = NULL;
 
+	if (nngio_forked()) {
+		return; // the descriptor is the parent's too, which would miss what is read here
+	}
 	if (atomic_load(&q->rung) || !q->found) {
 		while (read(q->rfd, buf, sizeof(buf)) == (ssize_t) sizeof(buf) && q->rfd != q->wfd) {
 		}
@@ -276,6 +279,9 @@ nngio_queue_attend(nngio_queue *q)
 {
 	spinner s;
 
+	if (nngio_forked()) {
+		return (false); // the connections are the parent's
+	}
 	if (nngio_queue_finds(q)) {
 		return (true);
 	}

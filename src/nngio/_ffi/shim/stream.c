@@ -567,8 +567,12 @@ received(nngio_stream *s, flow *f, int rv, size_t n)
 		f->shut = true; // that is what it says of a reset too, and before the last bytes are read
 	} else {
 		f->error = reading_error(s, rv);
-		if (rv == NNG_ECONNSHUT && s->out.error == NNG_ECONNRESET) {
-			f->error = NNG_ECONNRESET; // the system tells it once, and a send has heard it
+		if (rv == NNG_ECONNSHUT &&
+		    (s->out.error != 0 ? s->out.error :
+		     s->out.busy       ? nng_aio_result(s->out.io->aio) :
+		                         0) == NNG_ECONNRESET) {
+			// The system tells it once, and a send has heard it; though that one's callback may be still to come.
+			f->error = NNG_ECONNRESET;
 		}
 		if (s->tls && s->out.error == 0) {
 			s->out.error = NNG_ECONNSHUT; // NNG would take what is sent, and let it lie

@@ -278,13 +278,15 @@ turns_serve(PyObject *self, PyObject *none)
 	bool         woke  = false, more;
 
 	(void) none;
-	if (q == NULL) {
-		Py_RETURN_NONE; // a callback that was left in a loop which has been closed
+	if (q == NULL || nngio_forked()) {
+		Py_RETURN_NONE; // a callback that was left in a loop which has been closed, or is the parent's
 	}
 	t->budget = t->full;
 	do {
 		int budget = t->budget, rv;
-		nngio_queue_mind(q);
+		if (!t->nests) {
+			nngio_queue_mind(q); // it isn't a loop within the loop that sleeps before this is over
+		}
 		if ((rv = drain(t, q, until)) < 0) {
 			leave(t, q);
 			return (NULL);
@@ -374,6 +376,7 @@ static PyMemberDef turns_members[] = {
 	{ "paused", T_INT, offsetof(turns, paused), 0, "How many tasks wait in `pause`." },
 	{ "budget", T_INT, offsetof(turns, budget), 0, "How many calls the turn has left." },
 	{ "turn_ends", T_DOUBLE, offsetof(turns, ends), 0, "When the turn is over at the latest, by `clock`." },
+	{ "nests", T_BOOL, offsetof(turns, nests), 0, "Whether a task may run the loop, as nest_asyncio lets it." },
 	{ "some_lent", T_BOOL, offsetof(turns, lent), READONLY, "Whether one of those that were settled last had been lent." },
 	{ NULL, 0, 0, 0, NULL },
 };
