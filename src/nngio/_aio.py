@@ -7,7 +7,7 @@ anew, and `wait` goes by the Python side (`pending`, `_running`), so that it end
 Without a callback, `wait` sleeps in C and nothing else is involved.
 
 The lock of an aio makes each of its methods one step for other threads: the message is taken off once, a submission that is
-refused changes nothing, and an operation isn't aborted while it becomes the next one. `callbacks.finished` is taken inside
+refused changes nothing, and an operation isn't aborted while it becomes the next one. `callbacks.lock` is taken inside
 it, never the other way round; `wait` and the callback thread don't take it.
 """
 
@@ -139,9 +139,14 @@ class Aio:
                     reclaim(handle)
             self._look()
             return
-        with callbacks.finished:
-            while self.busy:
-                callbacks.finished.wait()
+        while True:
+            ends = threading.Lock()
+            ends.acquire()
+            with callbacks.lock:
+                if not self.busy:
+                    return
+                callbacks.waiting.append(ends)
+            ends.acquire()  # until a callback has ended, whosever it is
 
     def cancel(self) -> None:
         """Ask for the pending operation to end with `Canceled`; it may have succeeded by then.
@@ -203,11 +208,13 @@ class Aio:
         if self._callback is None:
             code = submit(self._op, *arguments)
         else:
-            with callbacks.finished:
+            with callbacks.lock:
                 callbacks.pending[self._tag] = self  # if it is busy, the entry is there already
-                code = submit(self._op, *arguments)
-                if code and code != BUSY:
-                    del callbacks.pending[self._tag]
+                try:
+                    code = submit(self._op, *arguments)
+                finally:  # Ctrl-C may come before it, and after it
+                    if not lib.nngio_op_busy(self._op):
+                        callbacks.pending.pop(self._tag, None)
         if code == BUSY:
             raise BadState(_BUSY)
         if code != LOOK:
@@ -215,15 +222,17 @@ class Aio:
         return int(code)
 
     def _finish(self) -> None:
-        with callbacks.finished:
+        with callbacks.lock:
             self._running = True
             del callbacks.pending[self._tag]
             lib.nngio_op_settle(self._op)
         assert self._callback is not None
         callbacks.call(self._callback, self)
-        with callbacks.finished:
+        with callbacks.lock:
             self._running = False
-            callbacks.finished.notify_all()
+            for ends in callbacks.waiting:
+                ends.release()
+            callbacks.waiting.clear()
 
     def _look(self) -> bool:
         """Whether it is idle. If so, the caller knows now that a receive has finished: its message is his, to take or to

@@ -363,11 +363,19 @@ E = TypeVar("E", Dialer, Listener)
 
 
 async def made_in_thread(make: Callable[[], E]) -> E:
-    """Make an endpoint in a thread, because that may wait for a name server; it is closed when the caller is cancelled."""
+    """Make an endpoint in a thread, because that may wait for a name server; it is closed when the caller is cancelled, or dropped."""
     made: list[E] = []
+    dropped = False
+
+    def in_thread() -> None:
+        made.append(make())
+        if dropped:
+            made[0].close()
+
     try:
-        await current().in_thread(lambda: made.append(make()))
+        await current().in_thread(in_thread)
     except BaseException as error:
+        dropped = True
         for endpoint in made:
             await endpoint._give_up(error)
         raise

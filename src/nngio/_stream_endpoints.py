@@ -277,9 +277,17 @@ class StreamListener(StreamEndpoint):
         A cancellation is raised when the name is resolved, and the listener closed by then.
         """
         made: list[Self] = []
+        dropped = False
+
+        def in_thread() -> None:
+            made.append(cls(url, tls=tls, **options))
+            if dropped:
+                made[0].close()
+
         try:
-            await current().in_thread(lambda: made.append(cls(url, tls=tls, **options)))
+            await current().in_thread(in_thread)
         except BaseException:
+            dropped = True
             for listener in made:
                 listener.close()
             raise

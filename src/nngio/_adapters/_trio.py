@@ -155,7 +155,11 @@ class TrioAdapter(Adapter):
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def in_thread(self, function: Any, *arguments: Any) -> Any:
-        return await trio.to_thread.run_sync(lambda: function(*arguments))
+        # Not cancelled before it has begun, which is what the thread would be: what closes something does so. The caller is afterwards.
+        with trio.CancelScope(shield=True):
+            result = await trio.to_thread.run_sync(lambda: function(*arguments))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return result
 
 
 _adapter: trio.lowlevel.RunVar[TrioAdapter] = trio.lowlevel.RunVar("nngio")

@@ -34,6 +34,7 @@ An adapter and its operations belong to their loop's thread. Only `lend`, and `a
 the garbage collector, when it closes a coroutine whose loop is gone. It may do so at any moment, hence the reentrant lock.
 """
 
+import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -102,6 +103,17 @@ class Estate:
 
 estates: "dict[weakref.ref[Adapter], Estate]" = {}
 """Of all adapters that there are. Copying a dict's values is one step for other threads, which a WeakSet's iteration isn't."""
+
+
+def _after_fork_in_child() -> None:
+    """A thread that the child doesn't have may have held a lock."""
+    for reference, estate in estates.items():
+        estate.lock = threading.RLock()
+        if adapter := reference():
+            adapter._lock = estate.lock
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _inherit(reference: "weakref.ref[Any]", estates: "dict[weakref.ref[Any], Estate]" = estates) -> None:

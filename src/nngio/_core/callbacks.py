@@ -18,7 +18,7 @@ from nngio._core.errors import NoMemory, check
 from nngio._core.library import NULL, before_exit, ffi, lib, python
 from nngio._core.typing import Any, NoReturn, Protocol
 
-__all__ = ["Finished", "attach", "finished", "on_callback_thread", "pending", "sources", "start", "tags"]
+__all__ = ["Finished", "attach", "lock", "on_callback_thread", "pending", "sources", "start", "tags", "waiting"]
 
 BATCH = 64
 GRACE_SECONDS = 0.3
@@ -34,8 +34,11 @@ class Finished(Protocol):
 pending: dict[int, Finished] = {}
 """By tag, whoever waits for an operation on the queue; the entry keeps it alive."""
 tags = itertools.count(1)
-finished = threading.Condition()
-"""Notified after each callback."""
+lock = threading.RLock()
+"""Held for `pending` and `waiting`. It is C's, like those that wait: a signal's handler raises where Python's own code runs, and would
+leave a `threading.Condition` as no thread may find it."""
+waiting: "list[threading.Lock]" = []
+"""Who waits for a callback to end: released after each."""
 sources: list[Callable[[], object]] = []
 """What else the thread looks at whenever its queue is woken; they let no exception out."""
 

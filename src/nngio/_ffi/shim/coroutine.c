@@ -356,6 +356,7 @@ verb_new(PyObject *channel, PyObject *owner, PyObject *data, PyObject *number, e
 	v->ms    = (int) ms;
 	v->kind  = (char) kind;
 	v->state = NEW;
+	v->stepping = false;
 	Py_INCREF(v->channel = channel);
 	Py_XINCREF(v->data = data);
 	PyObject_GC_Track((PyObject *) v);
