@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import trustme
 from loops import Loop, Tasks, on_all_loops
 from programs import run
@@ -28,6 +29,7 @@ from websockets.sync.server import serve
 from websockets.typing import Subprotocol
 
 import nngio
+import nngio.http
 from nngio._core.library import ffi, lib
 from nngio._core.nng import nng_version
 from nngio._core.nng import patched as is_patched
@@ -172,6 +174,21 @@ def test_websockets_may_be_closed_as_soon_as_their_end_is_told(pool: ThreadPoolE
         return number
 
     assert [end.result() for end in [pool.submit(end_many) for _ in range(8)]] == [499] * 8
+
+
+def test_what_is_closed_in_a_cancelled_scope_is_closed(address: Address) -> None:
+    """The cancellation is raised when it is closed, as the end of a block closes it."""
+
+    async def main() -> None:
+        made = [nngio.StreamListener(address("tcp")), nngio.StreamDialer("tcp://127.0.0.1:1"), nngio.http.Server("http://127.0.0.1:0")]
+        for closing in made:
+            with trio.CancelScope() as scope:
+                async with closing:
+                    scope.cancel()
+            assert scope.cancelled_caught
+            assert closing.closed
+
+    trio.run(main)
 
 
 def pieces(total: int, seed: int) -> list[bytes]:

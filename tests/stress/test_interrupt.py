@@ -673,3 +673,37 @@ def test_a_message_that_leaves_at_the_moment_of_ctrl_c_was_sent_or_is_yours(kind
     end = run(SEND_RACE, kind, str(RACES), timeout=80).check(out=None)
     interrupted, sent = map(int, end.printed.split())
     assert min(interrupted, sent) > RACES / 10, f"no race: {interrupted} of {RACES} sends were interrupted"
+
+
+def test_callbacks_go_on_after_thousands_of_ctrl_c_at_any_moment() -> None:
+    """While the main thread begins operations with callbacks, and waits for them: none is left with a lock that others need."""
+    run(
+        """
+import random, signal, threading
+import nngio
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+aio, interrupts = nngio.Aio(lambda aio: None), 0
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, 0.0005))
+        while True:
+            try:
+                aio.sleep(0)
+                aio.wait()
+            except nngio.BadState:
+                pass
+    except KeyboardInterrupt:
+        interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+called = threading.Event()
+with nngio.Pull0(listen="inproc://callbacks") as pull, nngio.Push0() as push:
+    pull.on_pipe(lambda event: called.set())
+    push.dial("inproc://callbacks")
+    assert called.wait(10)
+aio.wait()
+assert interrupts > 500, interrupts
+main_ends()
+"""
+    ).check()
