@@ -233,6 +233,49 @@ def test_an_unknown_option_is_refused_with_a_hint(address: Address) -> None:
         assert pair.dialers == pair.listeners == ()
 
 
+def test_an_attribute_that_there_is_not_is_refused_with_a_hint(address: Address) -> None:
+    """Of whatever has options: setting it would do nothing."""
+    with nngio.Pair0(listen=address("tcp")) as pair, nngio.Pair0(dial=pair.listeners[0].url) as other, nngio.Sub0() as sub:
+        other.wait_for_peers(timeout=5)
+        listener, dialer, pipe = pair.listeners[0], other.dialers[0], other.pipes[0]
+        stream = nngio.StreamDialer("tcp://127.0.0.1:9")
+        for thing, name, said in (
+            (sub, "recv_timout", "^Sub0 has no option 'recv_timout'; did you mean 'recv_timeout'?"),
+            (sub, "tcp_nodelay", r"it is for dial\(..., tcp_nodelay=...\) or listen\("),
+            (sub.context(), "recv_timout", "SubContext has no option 'recv_timout'; did you mean 'recv_timeout'?"),
+            (sub.context(), "recv_max_size", r"it is for Sub0\(..., recv_max_size=...\)"),
+            (listener, "tcp_keepalve", "Listener has no option 'tcp_keepalve'; did you mean 'tcp_keepalive'?"),
+            (listener, "reconnect_time_min", r"it is for Pair0\(..., reconnect_time_min=...\) or dial\(..., reconnect_time_min=...\)"),
+            (dialer, "send_buffer", r"it is for Pair0\(..., send_buffer=...\)"),
+            (stream, "tcp_nodely", "StreamDialer has no option 'tcp_nodely'; did you mean 'tcp_nodelay'?"),
+            (pipe, "tcp_nodelay", "Pipe has no option 'tcp_nodelay', nor any that can be set"),
+        ):
+            with pytest.raises(AttributeError, match=said):
+                setattr(thing, name, True)
+            assert not hasattr(thing, name)
+        stream.close()
+
+
+def test_a_class_of_ones_own_has_attributes_of_its_own() -> None:
+    """Any that isn't the name of an option that it lacks; those of its class stay what they are."""
+
+    class Worker(nngio.Pull0):
+        jobs: int
+
+        def __init__(self, **options: Any) -> None:
+            self.port = 5555
+            super().__init__(**options)
+            self.jobs = 3
+
+    with Worker(recv_timeout=1) as worker:
+        worker.recv_timeout = 2
+        worker.whatever = "else"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        assert (worker.jobs, worker.port, worker.recv_timeout) == (3, 5555, 2)
+        for name in ("send_timeout", "tcp_nodelay", "max_ttl"):
+            with pytest.raises(AttributeError, match=f"Worker has no option '{name}'"):
+                setattr(worker, name, 1)
+
+
 def test_an_endpoint_with_a_bad_option_is_closed(address: Address) -> None:
     """Nothing of it remains: its address is free."""
     url = address("inproc")

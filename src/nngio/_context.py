@@ -25,16 +25,19 @@ class Context(Channel, HasOptions):
     """
 
     _option_kind = "ctx"
+    _attributes = frozenset({"socket"})
     _handle: Any = None
 
+    socket: "Socket"
+    """The socket that it is of."""
+
     def __init__(self, socket: "Socket", options: dict[str, Any] | None = None) -> None:
-        self.socket = socket
         socket._check_open()
         code = ffi.new("int *")
         handle = lib.nngio_context_open(socket._handle, socket._flags, code)
         check(code[0])
-        self._handle = own_handle(self, handle)
-        self._c = ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0]
+        self.__dict__["_handle"] = own_handle(self, handle)
+        self.__dict__.update(socket=socket, _c=ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])  # faster than assigning
         if options:
             try:
                 set_options(self, options, {type(socket).__name__: type(socket)} | socket._makes)

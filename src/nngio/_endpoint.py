@@ -29,6 +29,7 @@ class Endpoint(HasOptions):
     """What a dialer and a listener have in common: a URL, options, a start and an end."""
 
     _noun: str
+    _attributes = frozenset({"socket"})
     _ended = False
     """Whether it is closed for certain; it may be so otherwise, with its socket."""
 

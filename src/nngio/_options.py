@@ -26,12 +26,41 @@ __all__ = [
 
 T = TypeVar("T")
 
+_set = object.__setattr__
+_settable: set[str] = set()
+"""The names of the options that can be set, of whatever class."""
+
 
 class HasOptions:
     """An object with options: a kind ("socket", "ctx", "dialer", "listener", "pipe") and its C value."""
 
     _option_kind: str
     _c: Any
+    _attributes: ClassVar[frozenset[str]] = frozenset()
+    """What it keeps under a public name, beside what its class has."""
+
+    if not TYPE_CHECKING:  # type checkers would take any name where they see this
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set an option, or what the class has else; AttributeError for a name that would be misspelt or of no effect.
+
+            A class derived from one of nngio's may have attributes of its own, but none with the name of an option that it lacks.
+            """
+            if name[:1] != "_" and not hasattr(type(self), name) and name not in self._attributes:
+                self._check_attribute(name)
+            _set(self, name, value)
+
+    def _check_attribute(self, name: str) -> None:
+        cls = type(self)
+        if cls.__module__.partition(".")[0] == "nngio" or name in _settable:
+            raise AttributeError(_unknown(cls, name, self._elsewhere()))
+
+    def _elsewhere(self) -> Mapping[str, type]:
+        """Who may have an option that this doesn't have, by what makes it."""
+        socket = self.__dict__.get("socket", self)
+        makes: dict[str, type] = getattr(socket, "_makes", {})
+        whose: dict[str, type] = {} if socket is self else {type(socket).__name__: type(socket)}
+        return whose | makes
 
     def _get(self, ctype: str, suffix: str, name: bytes) -> Any:
         out = ffi.new(ctype)
@@ -114,6 +143,8 @@ class Option(Generic[T]):
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self.attribute = attribute
+        if not self.readonly:
+            _settable.add(attribute)
 
     @overload
     def __get__(self, instance: None, owner: type) -> "Option[T]": ...
@@ -408,4 +439,4 @@ def _unknown(cls: type, name: str, elsewhere: Mapping[str, type]) -> str:
     settable = [known for known, option in options_of(cls).items() if not option.readonly]
     if close := difflib.get_close_matches(name, settable, 1):
         return f"{text}; did you mean {close[0]!r}?"
-    return f"{text}; it has {either(settable, 'and')}"
+    return f"{text}; it has {either(settable, 'and')}" if settable else f"{text}, nor any that can be set"

@@ -33,6 +33,8 @@ _TRANSPORTS = {
 }
 """Which transports have an option that not all of them have."""
 
+_set = object.__setattr__
+
 
 class PipeInfo(NamedTuple):
     """What a pipe was when it was made: values, which outlive it.
@@ -162,8 +164,8 @@ class Pipe(HasOptions):
     @classmethod
     def _from_id(cls, number: int) -> "Pipe":
         pipe = cls.__new__(cls)
-        pipe.id = number
-        pipe._c = ffi.new("nng_pipe *", {"id": number})[0]
+        _set(pipe, "id", number)
+        _set(pipe, "_c", ffi.new("nng_pipe *", {"id": number})[0])
         return pipe
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:

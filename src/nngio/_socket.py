@@ -66,6 +66,11 @@ class Socket(Channel, HasPeers, HasOptions):
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
     _closed = False
+    _is_raw: bool
+    _tls: TLSConfig | None
+    _prefetch: int
+    _listeners: list[Listener]
+    _dialers: list[Dialer]
 
     def __init__(
         self,
@@ -80,20 +85,17 @@ class Socket(Channel, HasPeers, HasOptions):
         **options: Any,
     ) -> None:
         check_tls(tls)
-        self._tls = tls
         opener = self._opener(raw)
-        self._is_raw = bool(raw)
-        self._listeners: list[Listener] = []
-        self._dialers: list[Dialer] = []
-        self._endpoints = weakref.WeakValueDictionary()
-        self._handlers = set()
+        endpoints: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
+        # All at once, which is faster than one after the other.
+        self.__dict__.update(_tls=tls, _is_raw=bool(raw), _listeners=[], _dialers=[], _endpoints=endpoints, _handlers=set())
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
-        self._prefetch = self._check_prefetch(prefetch, flags)
+        self._check_prefetch(prefetch, flags)
         handle = lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code)
         check(code[0])
-        self._handle = own_handle(self, handle)
-        self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
+        self.__dict__["_handle"] = own_handle(self, handle)
+        self.__dict__.update(_c=ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0], _prefetch=prefetch)
         open_sockets.add(self)
         try:
             set_options(self, options, self._makes)
@@ -110,7 +112,7 @@ class Socket(Channel, HasPeers, HasOptions):
             self.close()
             raise
 
-    def _check_prefetch(self, number: int, flags: int) -> int:
+    def _check_prefetch(self, number: int, flags: int) -> None:
         name = type(self).__name__
         if not isinstance(number, int):
             raise TypeError(f"prefetch is a number of messages, not {type(number).__name__}")
@@ -120,7 +122,6 @@ class Socket(Channel, HasPeers, HasOptions):
             raise InvalidArgument(f"{name} receives nothing that it could prefetch")
         if number and flags & (lib.NNGIO_SEND_RESTARTS | lib.NNGIO_SEND_NEEDS_ONE):
             raise InvalidArgument(f"{name} can't prefetch: it receives one message for each that it sends")
-        return number
 
     @property
     def prefetch(self) -> int:
