@@ -300,6 +300,18 @@ def test_a_dial_that_gets_no_answer_times_out(timeout: float) -> None:
             server.accept()
 
 
+def test_a_socket_that_dials_when_it_is_made_waits_so_long_at_most() -> None:
+    """`dial_timeout` is what `timeout` is to `dial`; the socket is closed then. What is no timeout is refused, dialed or not."""
+    with silent_server() as (url, _), pytest.raises(nngio.TimedOut, match=f"dial {url}"):
+        nngio.Pair0(dial=url, dial_timeout=0.05)
+    with nngio.Pair0(listen="inproc://dial-timeout") as listening:
+        nngio.Pair0(dial=listening.listeners[0].url, dial_timeout=10).close()
+    with pytest.raises(TypeError, match="a timeout is a number"):
+        nngio.Pair0(dial_timeout="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="0 or more"):
+        nngio.Pair0(dial_timeout=-1)
+
+
 @pytest.mark.parametrize("close", ["socket", "dialer"])
 def test_a_dial_that_waits_ends_when_its_socket_or_dialer_is_closed(close: str) -> None:
     """Another thread closes the socket, or the dialer alone, while `start` waits for an answer: it raises `Closed`."""

@@ -84,7 +84,7 @@ def test_the_page_about_options_has_them_all() -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tools/options.py"
 
 
-CONSTRUCTOR = {"admission", "listen", "dial", "raw", "block", "prefetch", "tls"}
+CONSTRUCTOR = {"admission", "listen", "dial", "dial_timeout", "raw", "block", "prefetch", "tls"}
 
 
 def test_type_checkers_see_the_keyword_arguments_that_there_are() -> None:
@@ -227,6 +227,20 @@ def test_an_unknown_option_is_refused_with_a_hint(address: Address) -> None:
             (lambda: nngio.Pull0(recv_buffer=1), "Pull0 has no option 'recv_buffer'"),
             (lambda: sub.context(recv_bufer=1), "SubContext has no option 'recv_bufer'; did you mean 'recv_buffer'?"),
             (lambda: sub.context(recv_max_size=1), r"it is for Sub0\(..., recv_max_size=...\)"),
+            (lambda: nngio.Pub0(recv_timeout=5), "^Pub0 receives nothing, so it has no recv_timeout$"),
+            (lambda: nngio.Push0(recv_timout=5), "Push0 has no option 'recv_timout': Push0 receives nothing, so it has no recv_timeout"),
+            (lambda: nngio.Push0(recv_fd=5), "Push0 receives nothing, so it has no recv_fd"),
+            (lambda: nngio.Pull0(send_buffer=5), "Pull0 sends nothing, so it has no send_buffer"),
+            (lambda: sub.context(send_timeout=5), "SubContext sends nothing, so it has no send_timeout"),
+            (lambda: nngio.Pair0(lisen="inproc://x"), "did you mean 'listen'?"),
+            (lambda: nngio.Pair0(dail="inproc://x"), "did you mean 'dial'?"),
+            (lambda: nngio.Pair0(bind="inproc://x"), "did you mean 'listen'?"),
+            (lambda: nngio.Pair0(diel_timeout=1), "did you mean 'dial_timeout'?"),
+            (lambda: nngio.Pair1(polly=True), "did you mean 'poly'?"),
+            (lambda: nngio.Sub0(subscibe=b""), "did you mean 'subscribe'?"),
+            (lambda: nngio.Sub0(topics=b""), "did you mean 'subscribe'?"),
+            (lambda: nngio.Pair0(timeout=1), "Pair0 has no option 'timeout'; did you mean 'send_timeout' or 'recv_timeout'?"),
+            (lambda: nngio.Pull0(timeout=1), "Pull0 has no option 'timeout'; did you mean 'recv_timeout'?"),
         ):
             with pytest.raises(TypeError, match=said):
                 attempt()  # type: ignore[no-untyped-call]
@@ -248,6 +262,9 @@ def test_an_attribute_that_there_is_not_is_refused_with_a_hint(address: Address)
             (listener, "reconnect_time_min", r"it is for Pair0\(..., reconnect_time_min=...\) or dial\(..., reconnect_time_min=...\)"),
             (dialer, "send_buffer", r"it is for Pair0\(..., send_buffer=...\)"),
             (stream, "tcp_nodely", "StreamDialer has no option 'tcp_nodely'; did you mean 'tcp_nodelay'?"),
+            (sub, "send_timeout", "^Sub0 sends nothing, so it has no send_timeout$"),
+            (pair, "admision", "did you mean 'admission'?"),
+            (pair, "lisen", "Pair0 has no option 'lisen'; it has"),
             (pipe, "tcp_nodelay", "Pipe has no option 'tcp_nodelay', nor any that can be set"),
         ):
             with pytest.raises(AttributeError, match=said):
@@ -272,7 +289,7 @@ def test_a_class_of_ones_own_has_attributes_of_its_own() -> None:
         worker.whatever = "else"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         assert (worker.jobs, worker.port, worker.recv_timeout) == (3, 5555, 2)
         for name in ("send_timeout", "tcp_nodelay", "max_ttl"):
-            with pytest.raises(AttributeError, match=f"Worker has no option '{name}'"):
+            with pytest.raises(AttributeError, match=f"^Worker (has no option '{name}'|sends nothing, so it has no {name})"):
                 setattr(worker, name, 1)
 
 

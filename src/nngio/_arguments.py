@@ -20,6 +20,7 @@ class _Arguments(TypedDict, total=False):
     dial: URLs
     raw: bool
     block: bool
+    dial_timeout: float | None
     prefetch: int
     admission: "Admission | None"
     tls: "TLSConfig | None"

@@ -53,7 +53,9 @@ class HasOptions:
     def _check_attribute(self, name: str) -> None:
         cls = type(self)
         if cls.__module__.partition(".")[0] == "nngio" or name in _settable:
-            raise AttributeError(_unknown(cls, name, self._elsewhere()))
+            from nngio._option_hints import hint
+
+            raise AttributeError(hint(cls, name, self._elsewhere(), making=False))
 
     def _elsewhere(self) -> Mapping[str, type]:
         """Who may have an option that this doesn't have, by what makes it."""
@@ -425,18 +427,7 @@ def set_options(target: HasOptions, options: Mapping[str, Any], elsewhere: Mappi
     """Set options by their names. `elsewhere` has the classes that another one may belong to, by who makes them."""
     for name, value in options.items():
         if not isinstance(getattr(type(target), name, None), Option):
-            raise TypeError(_unknown(type(target), name, elsewhere or {}))
+            from nngio._option_hints import hint
+
+            raise TypeError(hint(type(target), name, elsewhere or {}, making=True))
         setattr(target, name, value)
-
-
-def _unknown(cls: type, name: str, elsewhere: Mapping[str, type]) -> str:
-    import difflib
-
-    text = f"{cls.__name__} has no option {name!r}"
-    places = [place for place, other in elsewhere.items() if isinstance(getattr(other, name, None), Option)]
-    if places:
-        return f"{text}: it is for {either(f'{place}(..., {name}=...)' for place in places)}"
-    settable = [known for known, option in options_of(cls).items() if not option.readonly]
-    if close := difflib.get_close_matches(name, settable, 1):
-        return f"{text}; did you mean {close[0]!r}?"
-    return f"{text}; it has {either(settable, 'and')}" if settable else f"{text}, nor any that can be set"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
 from nngio._core import library
+from nngio._core.duration import milliseconds
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current, runs_here
@@ -48,7 +49,8 @@ class Socket(Channel, HasPeers, HasOptions):
     """A socket of one of NNG's protocols; the classes named after those are what you make.
 
     `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
-    by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
+    by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `block` and `dial_timeout` are for each `dial`: whether it waits for the
+    first connection, and how many seconds at most. `raw=True` opens the protocol's raw mode, where it has one.
     `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
     messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing. `admission` has
     rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not given one of their own.
@@ -79,12 +81,15 @@ class Socket(Channel, HasPeers, HasOptions):
         dial: "str | list[str] | tuple[str, ...] | None" = None,
         raw: bool = False,
         block: bool = True,
+        dial_timeout: float | None = None,
         prefetch: int = 0,
         admission: Admission | None = None,
         tls: TLSConfig | None = None,
         **options: Any,
     ) -> None:
         check_tls(tls)
+        if dial_timeout is not None:
+            milliseconds(dial_timeout)  # refuses what is no timeout
         opener = self._opener(raw)
         endpoints: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
         # All at once, which is faster than one after the other.
@@ -107,7 +112,7 @@ class Socket(Channel, HasPeers, HasOptions):
             for url in (listen,) if isinstance(listen, str) else listen or ():
                 self.listen(url)
             for url in (dial,) if isinstance(dial, str) else dial or ():
-                self.dial(url, block=block)
+                self.dial(url, block=block, timeout=dial_timeout)
         except BaseException:
             self.close()
             raise
