@@ -6,7 +6,7 @@ each of them follows.
 
 from collections.abc import Iterator
 
-from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
+from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender
 from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
@@ -74,7 +74,7 @@ class Sender(AsyncSender, Channel):
             lib.nngio_abandon(operation_in(slot), NULL)
             raise
         if code:
-            raise send_error(code, operation_in(slot), data)
+            raise self._send_error(code, operation_in(slot), data)
         slot.over = True
 
     def try_send(self, data: "Buffer | Message") -> None:
@@ -134,7 +134,7 @@ class Receiver(AsyncReceiver, Channel):
             raise
         slot.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return data
 
     def recv_msg(self, *, timeout: Timeout = DEFAULT) -> Message:
@@ -152,7 +152,7 @@ class Receiver(AsyncReceiver, Channel):
             raise
         slot.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return message
 
     def recv_into(self, buffer: "Buffer", *, timeout: Timeout = DEFAULT) -> int:
@@ -185,7 +185,7 @@ class Receiver(AsyncReceiver, Channel):
         slot.over = True
         if code:
             view.release()
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return length
 
     def try_recv(self) -> bytes:

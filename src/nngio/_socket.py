@@ -68,7 +68,6 @@ class Socket(Channel, HasPeers, HasOptions):
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
     _closed = False
-    _is_raw: bool
     _tls: TLSConfig | None
     _prefetch: int
     _listeners: list[Listener]
