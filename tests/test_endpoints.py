@@ -1,5 +1,6 @@
 """Dialers, listeners, URLs, addresses and pipes: how sockets find each other, and what they say when they don't."""
 
+import asyncio
 import pickle
 import random
 import socket
@@ -457,6 +458,57 @@ def test_a_bad_url_is_refused_by_name(verb: str, url: str, error: type[Exception
         assert "no transport" in str(caught.value)
     else:
         assert isinstance(caught.value, ValueError)
+
+
+FAULTS: list[tuple[str, str, str]] = [
+    ("dial", "tcp://127.0.0.1", "it has no port, as in tcp://127.0.0.1:5555"),
+    ("dial", "tcp://[::1]", "it has no port"),
+    ("dial", "tcp://*:5555", "it has no host to dial"),
+    ("dial", "tcp://:5555", "it has no host to dial"),
+    ("dial", "tcp://192.0.2.1;127.0.0.1:5555", "192.0.2.1 is no address of this machine's to dial from"),
+    ("listen", "tcp://192.0.2.1;127.0.0.1:5555", "a source address is for dialing"),
+    ("listen", "tcp://192.0.2.1:5555", "192.0.2.1 is no address of this machine's"),
+    ("listen", "tcp://", "neither a host nor a port"),
+    ("both", "tcp://127.0.0.1:99999", "a port is 65535 at most, not 99999"),
+    ("both", "ws://127.0.0.1:99999/x", "a port is 65535 at most, not 99999"),
+    ("both", "tcp://127.0.0.1:no-such-service", "'no-such-service' is no port, and no service that this machine knows"),
+    ("both", "tcp://127.0.0.1:0/path", "a URL of tcp has a host and a port, and nothing else"),
+    ("both", "tcp://user@127.0.0.1:5555", "a URL of tcp has a host and a port, and nothing else"),
+    ("both", "tcp://::1:5555", r"an IPv6 address stands in brackets, as in tcp://\[::1\]:5555"),
+    ("both", "tcp://256.0.0.1:5555", "256.0.0.1 is no IP address"),
+    ("both", "tcp://no-such-host.invalid:5555", "no address is known of the host 'no-such-host.invalid'"),
+    ("both", "ipc:///tmp/" + 103 * "x", "has 107 bytes at most, and this one has 108"),
+    ("both", "ipc:///tmp/" + 52 * "\u00e4", "has 107 bytes at most, and this one has 109"),
+    ("both", "ipc://", "it has no path"),
+    ("both", "abstract://" + 108 * "x", "has 107 bytes at most, and this one has 108"),
+    ("both", "abstract://%4", "a % in it isn't followed by two hexadecimal digits"),
+]
+
+
+@pytest.mark.parametrize(("verb", "url", "said"), [(v, *rest) for kind, *rest in FAULTS for v in ("dial", "listen") if kind in (v, "both")])
+def test_an_invalid_address_is_told_what_is_the_matter_with_it(verb: str, url: str, said: str) -> None:
+    """In the error's words, awaited or not."""
+
+    async def awaited() -> None:
+        await getattr(pair, f"a{verb}")(url)
+
+    with nngio.Pair0() as pair:
+        for attempt in (lambda: getattr(pair, verb)(url), lambda: asyncio.run(awaited())):
+            try:
+                with pytest.raises(nngio.AddressInvalid, match=said):
+                    attempt()
+            except nngio.TryAgain:
+                pytest.skip("there is no name server")
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:99999", "tcp://::1:5555", "tcp://256.0.0.1:5555", "ipc:///tmp/" + 103 * "x"])
+def test_a_stream_s_invalid_address_is_told_what_is_the_matter_with_it(url: str) -> None:
+    """By its dialer and its listener."""
+    said = next(said for _, known, said in FAULTS if known == url)
+    with pytest.raises(nngio.AddressInvalid, match=said), nngio.StreamDialer(url) as dialer:
+        dialer.dial()
+    with pytest.raises(nngio.AddressInvalid, match=said):
+        nngio.StreamListener(url)
 
 
 @pytest.mark.parametrize("verb", ["dial", "listen"])

@@ -13,7 +13,7 @@ from nngio._core.library import ffi, lib, python
 from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
-from nngio._core.urls import any_port, encode_url
+from nngio._core.urls import any_port, encode_url, fault
 from nngio._options import (
     AddressOption,
     BoolOption,
@@ -84,7 +84,8 @@ class StreamEndpoint(Closing, StreamObject):
             raise Closed(f"{self._noun} {self._url}: this {type(self).__name__} is closed")
         if code:
             error = NNGError.from_code(code)
-            raise type(error)(f"{self._noun} {self._url}: {error}{reason(code, self._url, self._tls)}", code=code)
+            why = reason(code, self._url, self._tls) + fault(code, self._url, self._noun)
+            raise type(error)(f"{self._noun} {self._url}: {error}{why}", code=code)
 
     @property
     def url(self) -> str:
