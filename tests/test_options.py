@@ -32,7 +32,7 @@ import nngio
 from nngio import _arguments
 from nngio._core.library import lib
 from nngio._core.nng import patched
-from nngio._options import options_of
+from nngio._options import Option, options_of
 from nngio.lowlevel import ffi
 
 # The table.
@@ -173,6 +173,16 @@ def test_an_option_that_can_only_be_read_is_not_set(name: str, row: Row, address
     if name in SOCKETS and row.option != "raw":
         with pytest.raises(AttributeError, match=f"{row.option} can be read, not set"):
             getattr(nngio, name)(**{row.option: 1})
+
+
+def test_type_checkers_see_which_options_can_only_be_read() -> None:
+    """Of sockets, dialers and listeners: they are annotated so, and those alone."""
+    for cls in (*public_classes().values(), nngio.Socket):
+        for base in cls.__mro__:
+            for attribute, option in vars(base).items():
+                if isinstance(option, Option):
+                    annotation = str(vars(base).get("__annotations__", {}).get(attribute, ""))
+                    assert ("ReadOnly" in annotation) == option.readonly, f"{base.__name__}.{attribute}"
 
 
 TRANSPORTS = {"inproc", "ipc", "tcp", "ws", "tls+tcp", "wss"}

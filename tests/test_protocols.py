@@ -735,6 +735,32 @@ def test_the_empty_topic_is_every_message_and_none_is_no_message(address: Addres
         assert [sub.recv(timeout=10), sub.recv(timeout=10)] == [b"heard", b""]
 
 
+@pytest.mark.parametrize(
+    "topics",
+    [
+        ["a", b"b"],
+        ("a", bytearray(b"b")),
+        {"a", "b"},
+        frozenset([b"a", b"b"]),
+        {"a": 1, "b": 2},
+        [memoryview(b"a"), array.array("b", b"b")],
+    ],
+)
+def test_a_subscriber_is_made_with_topics(topics: Any, address: Address) -> None:
+    """Several, in whatever can be iterated over; or one, be it text or any bytes."""
+    with nngio.Pub0(listen=address("inproc")) as pub:
+        url = pub.listeners[0].url
+        for given, wanted in ((topics, [b"a", b"b"]), (iter(list(topics)), [b"a", b"b"]), (array.array("b", b"a"), [b"a"]), ("a", [b"a"])):
+            with nngio.Sub0(subscribe=given, dial=url, recv_timeout=10) as sub:
+                pub.wait_for_peers(timeout=10)
+                for message in (b"c", b"a", b"b", b"a"):
+                    pub.send(message)
+                assert [sub.recv() for _ in range(1 + len(wanted))] == [*wanted, b"a"]
+    for nothing in ([], (), None):
+        with nngio.Sub0(subscribe=nothing) as sub, pytest.raises(nngio.NoEntry):
+            sub.unsubscribe(b"")
+
+
 def test_unsubscribing_stops_the_topic_and_drops_what_waits(address: Address) -> None:
     """After `unsubscribe` the topic doesn't come any more, not even what had arrived; another one stays."""
     with nngio.Sub0(subscribe=["a", "b"], listen=address("inproc")) as sub, nngio.Pub0(dial=sub.listeners[0].url) as pub:

@@ -5,7 +5,7 @@ from nngio._admission import Admission, AdmissionCounters
 from nngio._aio import Aio
 from nngio._channel import Receiver, Sender
 from nngio._context import Context
-from nngio._core.duration import DEFAULT
+from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import (
     AddressInUse,
     AddressInvalid,
@@ -199,6 +199,7 @@ __all__ = [
     "TCPAddress",
     "TLSConfig",
     "TimedOut",
+    "Timeout",
     "TryAgain",
     "Unreachable",
     "WriteOnly",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nngio._address import TCPAddress
+from nngio._address import Address, TCPAddress
 from nngio._core import operation
 from nngio._core.duration import milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
@@ -12,7 +12,7 @@ from nngio._core.typing import TYPE_CHECKING, TypedDict
 from nngio._core.urls import is_tls
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
-from nngio._options import AddressOption, BoolOption, SecondsOption, SizeOption
+from nngio._options import AddressOption, BoolOption, ReadOnly, SecondsOption, SizeOption
 from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class Dialer(Endpoint):
         transports=(*IP, *NAMES),
         settable=IP,
     )
-    remote_address = AddressOption("remote-address", "The peer's address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES)
+    remote_address: ReadOnly[Address] = AddressOption(
+        "remote-address", "The peer's address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES
+    )
     tcp_nodelay = BoolOption(
         "tcp-nodelay",
         "Whether each message is sent at once (TCP_NODELAY); if not, small ones wait to be sent together.",

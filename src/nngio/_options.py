@@ -18,10 +18,11 @@ from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, o
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Never
 
 __all__ = [
     "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "Option",
-    "PermissionsOption", "SecondsOption", "SizeOption", "StringOption", "either", "options_of", "set_options",
+    "PermissionsOption", "ReadOnly", "SecondsOption", "SizeOption", "StringOption", "either", "options_of", "set_options",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -78,7 +79,21 @@ class HasOptions:
         """Refuse an option that an object like this one doesn't have, or not now."""
 
 
-class Option(Generic[T]):
+class ReadOnly(Generic[T]):
+    """What type checkers see of an option that can only be read."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> "Option[T]": ...
+        @overload
+        def __get__(self, instance: HasOptions, owner: type) -> T: ...
+        def __get__(self, instance: HasOptions | None, owner: type) -> "Option[T] | T": ...
+
+        def __set__(self, instance: HasOptions, value: Never) -> None: ...
+
+
+class Option(ReadOnly[T]):
     """One option, to be read and, unless `readonly`, set.
 
     Args:

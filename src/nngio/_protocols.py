@@ -10,7 +10,7 @@ blocking, where a failed attempt changes nothing:
   attempt can end up behind sends that wait, and stay there.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from nngio._channel import Receiver, Sender
 from nngio._channel_many import ManyReceiver, ManySender
@@ -21,7 +21,7 @@ from nngio._core.errors import BadState, ForkedError, NotSupported, TimedOut, ch
 from nngio._core.library import lib
 from nngio._core.typing import TYPE_CHECKING, ClassVar
 from nngio._message import Message, as_bytes_like
-from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, SecondsOption
+from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, ReadOnly, SecondsOption
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
@@ -106,11 +106,11 @@ class _Receives(Receiver, HasOptions):
 
 
 class _SendFD(HasOptions):
-    send_fd = FDOption("send-fd", "A descriptor that can be read while a message could be sent.", nng="NNG_OPT_SENDFD")
+    send_fd: ReadOnly[int] = FDOption("send-fd", "A descriptor that can be read while a message could be sent.", nng="NNG_OPT_SENDFD")
 
 
 class _RecvFD(HasOptions):
-    recv_fd = FDOption(
+    recv_fd: ReadOnly[int] = FDOption(
         "recv-fd",
         "A descriptor that can be read while a message waits in NNG. Receive with `try_recv` until it raises `TryAgain` before you "
         "wait: it knows nothing of messages that nngio has, such as that of a receive that was cancelled. With `prefetch`, that is "
@@ -395,7 +395,8 @@ class Pub0(_SendsMany, _SendFD, Socket):
 
 
 class Sub0(_Subscribes, _RecvFD, Socket):
-    """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or a list of them, and so does the method.
+    """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or several, in a list or what else can be iterated
+    over, and the method one.
 
     NNG: `nng_sub0_open`.
     """
@@ -403,8 +404,8 @@ class Sub0(_Subscribes, _RecvFD, Socket):
     _open, _open_raw = "nng_sub0_open", "nng_sub0_open_raw"
     _flags = TRY_RECV
 
-    def __init__(self, *, subscribe: "Buffer | str | list[bytes] | list[str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
-        self._first_topics = [] if subscribe is None else subscribe if isinstance(subscribe, list) else [subscribe]
+    def __init__(self, *, subscribe: "Buffer | str | Iterable[Buffer | str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
+        self._first_topics = [] if subscribe is None else _topics(subscribe)
         super().__init__(**arguments)
 
     def _prepare(self) -> None:
@@ -414,6 +415,17 @@ class Sub0(_Subscribes, _RecvFD, Socket):
     def context(self, **options: "Unpack[SubContextOptions]") -> SubContext:
         """A context, with subscriptions of its own; `options` are its own. NNG: `nng_ctx_open`."""
         return SubContext(self, {**options})
+
+
+def _topics(given: "Buffer | str | Iterable[Buffer | str]") -> "list[Buffer | str]":
+    """The topics in what may be one or several."""
+    if not isinstance(given, str):
+        try:
+            memoryview(given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        except TypeError:
+            if isinstance(given, Iterable):
+                return list(given)
+    return [given]  # type: ignore[list-item]  # pyright: ignore[reportReturnType]
 
 
 class Push0(_SendsMany, _SendFD, Socket):

@@ -24,6 +24,7 @@ from nngio._options import (
     IntOption,
     NameOption,
     Option,
+    ReadOnly,
     SecondsOption,
     SizeOption,
     StringOption,
@@ -151,11 +152,15 @@ class Socket(Channel, HasPeers, HasOptions):
     # Options that every socket has.
 
     name = NameOption("socket-name", "A name for statistics and logs.", nng="NNG_OPT_SOCKNAME", default="its number", longest=63)
-    raw = BoolOption("raw", "Whether this is a raw socket.", nng="NNG_OPT_RAW", readonly=True)
-    protocol = IntOption("protocol", "The protocol's number.", nng="NNG_OPT_PROTO", readonly=True)
-    protocol_name = StringOption("protocol-name", "The protocol's name, such as `req`.", nng="NNG_OPT_PROTONAME", readonly=True)
-    peer_protocol = IntOption("peer", "The number of the protocol that peers must have.", nng="NNG_OPT_PEER", readonly=True)
-    peer_protocol_name = StringOption("peer-name", "The name of the protocol that peers must have.", nng="NNG_OPT_PEERNAME", readonly=True)
+    raw: ReadOnly[bool] = BoolOption("raw", "Whether this is a raw socket.", nng="NNG_OPT_RAW", readonly=True)
+    protocol: ReadOnly[int] = IntOption("protocol", "The protocol's number.", nng="NNG_OPT_PROTO", readonly=True)
+    protocol_name: ReadOnly[str] = StringOption(
+        "protocol-name", "The protocol's name, such as `req`.", nng="NNG_OPT_PROTONAME", readonly=True
+    )
+    peer_protocol: ReadOnly[int] = IntOption("peer", "The number of the protocol that peers must have.", nng="NNG_OPT_PEER", readonly=True)
+    peer_protocol_name: ReadOnly[str] = StringOption(
+        "peer-name", "The name of the protocol that peers must have.", nng="NNG_OPT_PEERNAME", readonly=True
+    )
     recv_max_size = SizeOption(
         "recv-size-max",
         "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. It is set on all dialers and "
