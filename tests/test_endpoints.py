@@ -15,6 +15,7 @@ import pytest
 from conftest import TRANSPORTS
 
 import nngio
+from nngio.http import Client, Server
 from nngio.lowlevel import check, ffi, lib, nng_version
 
 Address = Callable[[str], str]
@@ -517,9 +518,49 @@ def test_a_url_is_text_without_nul(verb: str) -> None:
     with nngio.Pair0() as pair:
         with pytest.raises(nngio.InvalidArgument, match="NUL"):
             getattr(pair, verb)("inproc://a\0b")
-        for wrong in (b"inproc://a", 7, None):
-            with pytest.raises(TypeError, match="text"):
+        for wrong in (b"inproc://a", 7, None, Path("inproc://a")):
+            said = f"a URL is text, not {type(wrong).__name__}"
+            with pytest.raises(TypeError, match=said):
                 getattr(pair, verb)(wrong)
+            with pytest.raises(TypeError, match=said):
+                asyncio.run(getattr(pair, f"a{verb}")(wrong))
+            for made in (nngio.StreamDialer, nngio.StreamListener, nngio.URL):
+                with pytest.raises(TypeError, match=said):
+                    made(wrong)
+            if wrong is not None:
+                with pytest.raises(TypeError, match=said):
+                    nngio.Pair0(**{verb: wrong})
+                with pytest.raises(TypeError, match=said):
+                    nngio.Pair0(**{verb: [wrong]})
+
+
+def test_a_url_may_be_taken_apart_before_it_is_used(address: Address) -> None:
+    """A `URL` is as good as its text, wherever there is one; dialers and listeners have the text."""
+
+    async def awaited() -> None:
+        async with nngio.Pair0() as a, nngio.Pair0() as b:
+            listener = await a.alisten(nngio.URL("tcp://127.0.0.1:0"))
+            assert (await b.adial(nngio.URL(listener.url))).url == listener.url
+
+    url = nngio.URL(address("inproc"))
+    with nngio.Pair0(listen=url) as a, nngio.Pair0(dial=url) as b:
+        exchange(a, b)
+        assert (a.listeners[0].url, b.dialers[0].url) == (url.raw, url.raw)
+        other = nngio.URL(a.listen(nngio.URL("tcp://127.0.0.1:0")).url)
+        assert type(nngio.Dialer(b, other).url) is str
+        assert type(b.dial(other).url) is str
+        assert type(nngio.Listener(b, nngio.URL("tcp://127.0.0.1:0")).url) is str
+    with nngio.Push0(listen=[url, nngio.URL("tcp://127.0.0.1:0")]) as push, nngio.Pull0(dial=iter([url, push.listeners[1].url])) as pull:
+        assert [dialer.url for dialer in pull.dialers] == [listener.url for listener in push.listeners]
+    asyncio.run(awaited())
+    with nngio.StreamListener(nngio.URL("tcp://127.0.0.1:0")) as listening, nngio.StreamDialer(nngio.URL(listening.url)) as dialer:
+        assert dialer.url == listening.url
+        dialer.dial().close()
+        listening.accept().close()
+    server = Server(nngio.URL("http://127.0.0.1:0"))
+    server.close()
+    with Client(nngio.URL("http://127.0.0.1:9")) as client:
+        assert repr(client)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -9,7 +9,7 @@ from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._core.loops import current
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import is_tls
+from nngio._core.urls import is_tls, url_text
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, ReadOnly, SecondsOption, SizeOption
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from nngio._socket import Socket
+    from nngio._url import URL
 
 __all__ = ["Dialer", "DialerOptions"]
 
@@ -116,8 +117,8 @@ class Dialer(Endpoint):
         patch="websocket-size-limits",
     )
 
-    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]") -> None:
-        super().__init__(socket, url, tls, {**options})
+    def __init__(self, socket: "Socket", url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]") -> None:
+        super().__init__(socket, url_text(url), tls, {**options})
 
     def start(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect.

@@ -7,7 +7,7 @@ from nngio._core import library, nng
 from nngio._core.errors import BadState, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import any_port
+from nngio._core.urls import any_port, url_text
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, ReadOnly, SizeOption
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from nngio._socket import Socket
+    from nngio._url import URL
 
 __all__ = ["Listener", "ListenerOptions", "socket_pair"]
 
@@ -114,8 +115,8 @@ class Listener(Endpoint):
         transports=WEB,
     )
 
-    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> None:
-        super().__init__(socket, url, tls, {**options})
+    def __init__(self, socket: "Socket", url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> None:
+        super().__init__(socket, url_text(url), tls, {**options})
 
     def start(self) -> None:
         """Bind and accept. Raises `AddressInUse`, `AddressInvalid`, `PermissionDenied`. NNG: `nng_listener_start`."""

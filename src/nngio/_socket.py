@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
@@ -14,6 +14,7 @@ from nngio._core.loops import current, runs_here
 from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from nngio._core.urls import ParsedURL, url_text
 from nngio._dialer import Dialer, DialerOptions
 from nngio._events import close_handlers
 from nngio._listener import Listener, ListenerOptions
@@ -36,7 +37,9 @@ from nngio._tls import TLSConfig, check_tls
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from nngio._arguments import URLs
     from nngio._stats import Statistic
+    from nngio._url import URL
 
 __all__ = ["Socket", "open_sockets"]
 
@@ -46,15 +49,25 @@ open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet, but for those that the collector is about to finalize."""
 
 
+def _several(urls: "URLs") -> "Iterable[str | URL]":
+    """The URLs in what may be one or several."""
+    if urls is None:
+        return ()
+    if isinstance(urls, str | bytes | bytearray | ParsedURL) or not isinstance(urls, Iterable):
+        return (url_text(urls),)
+    return urls
+
+
 class Socket(Channel, HasPeers, HasOptions):
     """A socket of one of NNG's protocols; the classes named after those are what you make.
 
-    `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
-    by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `block` and `dial_timeout` are for each `dial`: whether it waits for the
-    first connection, and how many seconds at most. `raw=True` opens the protocol's raw mode, where it has one.
-    `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
-    messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing. `admission` has
-    rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not given one of their own.
+    `listen` and `dial` take one URL, as text or `URL`, or several, and are done once the options are set; any option of the class
+    can be given by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `block` and `dial_timeout` are for each `dial`:
+    whether it waits for the first connection, and how many seconds at most. `raw=True` opens the protocol's raw mode, where it
+    has one. `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster,
+    where messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing.
+    `admission` has rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not
+    given one of their own.
 
     Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
     All methods are thread-safe, `close` included. A socket doesn't survive a fork.
@@ -77,8 +90,8 @@ class Socket(Channel, HasPeers, HasOptions):
     def __init__(
         self,
         *,
-        listen: "str | list[str] | tuple[str, ...] | None" = None,
-        dial: "str | list[str] | tuple[str, ...] | None" = None,
+        listen: "URLs" = None,
+        dial: "URLs" = None,
         raw: bool = False,
         block: bool = True,
         dial_timeout: float | None = None,
@@ -109,9 +122,9 @@ class Socket(Channel, HasPeers, HasOptions):
             self._prepare()
             if prefetch:
                 check(lib.nngio_prefetch(handle, prefetch))
-            for url in (listen,) if isinstance(listen, str) else listen or ():
+            for url in _several(listen):
                 self.listen(url)
-            for url in (dial,) if isinstance(dial, str) else dial or ():
+            for url in _several(dial):
                 self.dial(url, block=block, timeout=dial_timeout)
         except BaseException:
             self.close()
@@ -218,7 +231,7 @@ class Socket(Channel, HasPeers, HasOptions):
         if self.closed:
             raise Closed("this socket is closed")
 
-    def listen(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
+    def listen(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
 
         `tls` has the certificate to show, for `tls+tcp://` and `wss://`. `options` are the listener's.
@@ -230,7 +243,7 @@ class Socket(Channel, HasPeers, HasOptions):
         self._listeners.append(listener)
         return listener
 
-    def _listen(self, url: str, tls: TLSConfig | None, options: dict[str, Any]) -> Listener:
+    def _listen(self, url: "str | URL", tls: TLSConfig | None, options: dict[str, Any]) -> Listener:
         listener = Listener(self, url, tls=tls, **options)
         try:
             listener.start()
@@ -241,7 +254,7 @@ class Socket(Channel, HasPeers, HasOptions):
 
     def dial(
         self,
-        url: str,
+        url: "str | URL",
         *,
         block: bool = True,
         timeout: float | None = None,
@@ -293,7 +306,7 @@ class Socket(Channel, HasPeers, HasOptions):
         self._closed = True
         open_sockets.discard(self)
 
-    async def alisten(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
+    async def alisten(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.
@@ -304,7 +317,7 @@ class Socket(Channel, HasPeers, HasOptions):
 
     async def adial(
         self,
-        url: str,
+        url: "str | URL",
         *,
         timeout: float | None = None,
         block: bool = True,
@@ -317,7 +330,9 @@ class Socket(Channel, HasPeers, HasOptions):
         """
         # Only a URL with a source address needs the name server before the dialer is started.
         dialer = (
-            await made_in_thread(lambda: Dialer(self, url, tls=tls, **options)) if ";" in url else Dialer(self, url, tls=tls, **options)
+            await made_in_thread(lambda: Dialer(self, url, tls=tls, **options))
+            if ";" in url_text(url)
+            else Dialer(self, url, tls=tls, **options)
         )
         try:
             await dialer.astart(block=block, timeout=timeout)

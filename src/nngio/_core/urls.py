@@ -3,7 +3,7 @@
 from nngio._core.errors import InvalidArgument
 from nngio._core.library import lib
 
-__all__ = ["any_port", "encode_url", "fault", "host_of", "is_tls", "transport_of"]
+__all__ = ["ParsedURL", "any_port", "encode_url", "fault", "host_of", "is_tls", "transport_of", "url_text"]
 
 _PATHS = ("ipc", "unix", "abstract", "inproc")
 """What stands behind these is a name, not a host."""
@@ -48,10 +48,26 @@ def any_port(url: str) -> tuple[str, str] | None:
     return f"{scheme}://{authority[:-2]}", slash + path
 
 
+class ParsedURL:
+    """What was taken apart, and knows the text of it."""
+
+    __slots__ = ()
+
+    raw: str
+
+
+def url_text(url: object) -> str:
+    """The text of a URL, be it that or a `nngio.URL`. Raises `TypeError` for anything else."""
+    if isinstance(url, str):
+        return url
+    if isinstance(url, ParsedURL):
+        return url.raw
+    raise TypeError(f"a URL is text, not {type(url).__name__}")
+
+
 def encode_url(url: str) -> bytes:
     """The URL as NNG takes it. Raises `TypeError` or `InvalidArgument` for what it could not do with."""
-    if not isinstance(url, str):
-        raise TypeError(f"a URL is text, not {type(url).__name__}")
+    url = url_text(url)
     if "\0" in url:
         raise InvalidArgument("a URL can't hold a NUL character")
     if transport_of(url) not in _PATHS:
