@@ -45,6 +45,8 @@ def _listed(messages: "Iterable[Buffer | Message]") -> "list[Buffer | Message]":
 
 
 def _most(limit: int) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"max is a number of messages, not {type(limit).__name__}")
     if limit < 1:
         raise ValueError(f"max is 1 or more, not {limit}")
     return min(limit, MAX)

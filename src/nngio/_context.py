@@ -32,6 +32,9 @@ class Context(Channel, HasOptions):
     """The socket that it is of."""
 
     def __init__(self, socket: "Socket", options: dict[str, Any] | None = None) -> None:
+        kind = getattr(socket, "_context", None)
+        if kind is None or not isinstance(self, kind):
+            raise TypeError(_misfit(self, socket))
         socket._check_open()
         code = ffi.new("int *")
         handle = lib.nngio_context_open(socket._handle, socket._flags, code)
@@ -76,3 +79,9 @@ class Context(Channel, HasOptions):
 
     def __repr__(self) -> str:
         return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}>"
+
+
+def _misfit(context: Context, socket: object) -> str:
+    name = next(cls.__name__ for cls in type(context).__mro__ if cls.__module__.startswith("nngio."))
+    made = f"a {name} is of a {name.removesuffix('Context')}0" if name != "Context" else "Context is what all contexts have in common"
+    return f"{made}, and this is a {type(socket).__name__}: make contexts with socket.context()"

@@ -40,12 +40,16 @@ class Message(EditableMessage):
     def __init__(self, data: "Buffer | None" = None, *, size: int | None = None) -> None:
         if library.forked:
             raise ForkedError()
+        if isinstance(data, Message):
+            raise TypeError("a Message is copied with its copy(), and its body alone with Message(bytes(message))")
         self._box = own_box(self)
         if size is None:
             check(lib.nngio_box_fill(self._box, *as_bytes_like(b"" if data is None else data)))
             return
         if data is not None:
             raise TypeError("give data or size, not both: the size of data is its own")
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"size is a number of bytes, not {type(size).__name__}")
         if size < 0:
             raise ValueError(f"a message has 0 bytes or more, not {size}")
         if size > MAX_SIZE:
@@ -102,7 +106,7 @@ class Message(EditableMessage):
     @header.setter
     def header(self, data: "Buffer") -> None:
         msg = self._msg()
-        pointer, length = as_bytes_like(data)
+        pointer, length = as_bytes_like(data, "a header")
         if length > MAX_HEADER:
             raise ValueError(f"a header has at most {MAX_HEADER} bytes, not {length}")
         lib.nng_msg_header_clear(msg)
@@ -118,6 +122,10 @@ class Message(EditableMessage):
 
     @pipe.setter
     def pipe(self, pipe: "Pipe") -> None:
+        from nngio._pipe import Pipe
+
+        if not isinstance(pipe, Pipe):
+            raise TypeError(f"a message's pipe is a Pipe, not {type(pipe).__name__}")
         lib.nng_msg_set_pipe(self._msg(), pipe._c)
 
     def copy(self) -> "Message":

@@ -293,7 +293,7 @@ class _Subscribes(_ReceivesMany):
             raise ForkedError()
         if self._is_raw:
             raise NotSupported("a raw SUB has no topics: it receives everything")
-        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
         check(lib.nng_socket_set(self._c, option, pointer, length))
 
 
@@ -309,7 +309,7 @@ class SubContext(_Subscribes, Context):
     """Subscriptions and a buffer of its own. It does not have those of its socket."""
 
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
-        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
         check(lib.nngio_ctx_set(self._handle, option, pointer, length))
 
 
@@ -402,6 +402,7 @@ class Sub0(_Subscribes, _RecvFD, Socket):
     """
 
     _open, _open_raw = "nng_sub0_open", "nng_sub0_open_raw"
+    _context = SubContext
     _flags = TRY_RECV
 
     def __init__(self, *, subscribe: "Buffer | str | Iterable[Buffer | str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
@@ -455,6 +456,7 @@ class Req0(_Requests, _RawBuffer, _BothFD, Socket):
     """Sends a request, then receives its reply. NNG: `nng_req0_open`."""
 
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
+    _context = ReqContext
     _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
     _raw_flags = INLINE_SEND | TRY_RECV
     send_buffer = _send_buffer(raw=True)
@@ -480,6 +482,7 @@ class Rep0(_Replies, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a request, then sends its reply. NNG: `nng_rep0_open`."""
 
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
+    _context = RepContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 
@@ -496,6 +499,7 @@ class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
     """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
 
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
+    _context = SurveyorContext
     _flags = TRY_SEND | SEND_RESTARTS | SURVEYS
     _raw_flags = INLINE_SEND | TRY_RECV
 
@@ -512,6 +516,7 @@ class Respondent0(_Answers, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a survey, then sends its answer. NNG: `nng_respondent0_open`."""
 
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
+    _context = RespondentContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
 from nngio._core import library
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current, runs_here
@@ -74,11 +74,13 @@ class Socket(Channel, HasPeers, HasOptions):
     """
 
     _option_kind = "socket"
-    _open: ClassVar[str]
+    _open: ClassVar[str] = ""
     _open_raw: ClassVar[str | None] = None
     _flags: int = 0
     _raw_flags: ClassVar[int] = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV
     _handle: Any = None
+    _context: ClassVar[type[Channel] | None] = None
+    """The class of its contexts."""
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
     _closed = False
@@ -102,7 +104,7 @@ class Socket(Channel, HasPeers, HasOptions):
     ) -> None:
         check_tls(tls)
         if dial_timeout is not None:
-            milliseconds(dial_timeout)  # refuses what is no timeout
+            call_milliseconds(dial_timeout)  # refuses what is no timeout
         opener = self._opener(raw)
         endpoints: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
         # All at once, which is faster than one after the other.
@@ -156,6 +158,11 @@ class Socket(Channel, HasPeers, HasOptions):
 
     def _opener(self, raw: bool) -> str:
         """The name of NNG's function that opens such a socket."""
+        if not self._open:
+            raise TypeError(
+                f"{type(self).__name__} has no protocol: use Pair0, Pair1, Bus0, Pub0, Sub0, Push0, Pull0, Req0, Rep0, Surveyor0 or "
+                "Respondent0, or derive from one of these"
+            )
         if not raw:
             return self._open
         if self._open_raw is None:

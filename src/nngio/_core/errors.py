@@ -56,7 +56,7 @@ class NNGError(Exception):
         self.code = self._code if code is None else code
         self.name = self._name or _other_name(self.code)
         self.message = message
-        self.text = text if text is not None else describe(self.code)
+        self.text = text if text is not None else describe(self.code) if self.code else "an operation of NNG failed"
         super().__init__(self.text)
 
     def __str__(self) -> str:
