@@ -1,6 +1,8 @@
 """What is called with the wrong thing, or out of order, says so, and names it."""
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -76,3 +78,63 @@ def test_an_error_without_a_code_says_no_more_than_it_knows() -> None:
     error = nngio.NNGError()
     assert (str(error), error.code, error.name) == ("an operation of NNG failed", 0, "NNG_ERROR")
     assert str(nngio.NNGError("mine")) == "mine"
+
+
+class Forgetful(nngio.Pair0):
+    """Somebody's class that doesn't call `super().__init__`."""
+
+    def __init__(self) -> None:
+        self.mine = 5
+
+
+USES: list[Callable[[Any], Any]] = [
+    lambda sock: sock.send(b"x"),
+    lambda sock: sock.send(Message(b"x")),
+    lambda sock: sock.try_send(bytearray(b"x")),
+    lambda sock: sock.send_many([b"x"]),
+    lambda sock: sock.recv(),
+    lambda sock: sock.recv_msg(),
+    lambda sock: sock.recv_into(bytearray(5)),
+    lambda sock: sock.recv_many(),
+    lambda sock: sock.recv_many_msg(),
+    lambda sock: sock.recv_aio(nngio.Aio()),
+    lambda sock: next(iter(sock)),
+    lambda sock: asyncio.run(sock.asend(b"x")),
+    lambda sock: asyncio.run(sock.asend_many([b"x"])),
+    lambda sock: asyncio.run(sock.arecv()),
+    lambda sock: asyncio.run(sock.arecv_msg()),
+    lambda sock: asyncio.run(sock.arecv_many()),
+    lambda sock: sock.listen("inproc://x"),
+    lambda sock: sock.dial("inproc://x"),
+    lambda sock: sock.recv_timeout,
+    lambda sock: setattr(sock, "recv_timeout", 5),
+    lambda sock: sock.recv_fd,
+    lambda sock: sock.id,
+    lambda sock: sock.pipes,
+    lambda sock: sock.listeners,
+    lambda sock: sock.wait_for_peers(),
+    lambda sock: sock.on_pipe(print),
+    lambda sock: sock.statistics(),
+    lambda sock: sock.__enter__(),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_socket_that_was_not_made_says_so(use: Callable[[Any], Any]) -> None:
+    """Whatever is done with it; it can be shown, and closed, which does nothing."""
+    sock = Forgetful()
+    with pytest.raises(RuntimeError, match=r"this Forgetful was not made: its __init__ has to call super\(\).__init__"):
+        use(sock)
+    assert repr(sock) == "<nngio.Forgetful, not made>"
+    assert sock.mine == 5
+    assert not sock.closed
+    sock.close()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_pipe_is_not_copied(copied: Callable[[Any], Any], pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """Nor pickled: its `info` is what can be."""
+    pipe = pair[1].pipes[0]
+    with pytest.raises(TypeError, match=r"a Pipe can't be copied or pickled: .*; its info can"):
+        copied(pipe)
+    assert copied(pipe.info)

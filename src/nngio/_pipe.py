@@ -261,6 +261,9 @@ class Pipe(HasOptions):
     def __hash__(self) -> int:
         return hash(self.id)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipe can't be copied or pickled: it is a connection of this process; its info can")
+
     def __repr__(self) -> str:
         peer: Address | str
         try:

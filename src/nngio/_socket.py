@@ -58,6 +58,17 @@ def _several(urls: "URLs") -> "Iterable[str | URL]":
     return urls
 
 
+class _NotMade:
+    """What a socket has, of a class with an `__init__` of its own, until `Socket.__init__` has made it."""
+
+    names = ("_c", "_dialers", "_endpoints", "_handle", "_handlers", "_listeners", "_owner")
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise RuntimeError(f"this {owner.__name__} was not made: its __init__ has to call super().__init__(...), and that has to succeed")
+
+
 class Socket(Channel, HasPeers, HasOptions):
     """A socket of one of NNG's protocols; the classes named after those are what you make.
 
@@ -79,15 +90,15 @@ class Socket(Channel, HasPeers, HasOptions):
     _flags: int = 0
     _raw_flags: ClassVar[int] = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV
     _handle: Any = None
+    _listeners: list[Listener]
+    _dialers: list[Dialer]
+    _tls: TLSConfig | None = None
+    _prefetch = 0
     _context: ClassVar[type[Channel] | None] = None
     """The class of its contexts."""
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
     _closed = False
-    _tls: TLSConfig | None
-    _prefetch: int
-    _listeners: list[Listener]
-    _dialers: list[Dialer]
 
     def __init__(
         self,
@@ -131,6 +142,13 @@ class Socket(Channel, HasPeers, HasOptions):
         except BaseException:
             self.close()
             raise
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        # Not in nngio's own classes, which have no use for it: looking up what stands before it takes longer.
+        if "__init__" in vars(cls) and cls.__module__.partition(".")[0] != "nngio":
+            for name in _NotMade.names:
+                setattr(cls, name, _NotMade())
 
     def _check_prefetch(self, number: int, flags: int) -> None:
         name = type(self).__name__
@@ -237,6 +255,7 @@ class Socket(Channel, HasPeers, HasOptions):
             raise ForkedError()
         if self.closed:
             raise Closed("this socket is closed")
+        self._handle  # noqa: B018  # raises where it was not made
 
     def listen(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
@@ -290,7 +309,7 @@ class Socket(Channel, HasPeers, HasOptions):
         Calls that wait on it in other threads, and pending aios, end with `Closed`. Messages that are still queued are lost:
         NNG doesn't wait for them. Blocks while pipes are torn down, up to 100 ms for a websocket. NNG: `nng_close`.
         """
-        if self._handle is not None:
+        if "_handle" in self.__dict__:
             close_handlers(self._handlers)
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
             self._ended()
@@ -354,7 +373,7 @@ class Socket(Channel, HasPeers, HasOptions):
         return self
 
     def __del__(self) -> None:
-        if self._handle is None or library.forked or self.closed:
+        if "_handle" not in self.__dict__ or library.forked or self.closed:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         if library.exiting:
@@ -367,6 +386,8 @@ class Socket(Channel, HasPeers, HasOptions):
             self.close()
 
     def __repr__(self) -> str:
+        if "_handle" not in self.__dict__:
+            return f"<nngio.{type(self).__name__}, not made>"
         if library.forked:
             state = ", its parent's"
         elif self.closed:
