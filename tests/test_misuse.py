@@ -19,10 +19,10 @@ ARGUMENTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: Message().header_append("x"), "a header is bytes, not str"),
     (lambda _: Message().header_insert(5), "a header is bytes, or"),
     (lambda _: Message().append("x"), "a message is bytes, not str"),
-    (lambda _: Message(Message(b"")), r"a Message is copied with its copy\(\)"),
+    (lambda _: Message(Message(b"")), r"a message is bytes, not a Message: .*, and message.copy\(\) is another"),
+    (lambda _: Message().append(Message()), r"a message is bytes, not a Message: bytes\(message\) has its body"),
     (lambda _: Message(size="x"), "size is a number of bytes, not str"),
     (lambda _: Message(size=1.5), "size is a number of bytes, not float"),
-    (lambda _: Message(size=True), "size is a number of bytes, not bool"),
     (lambda _: setattr(Message(), "pipe", None), "a message's pipe is a Pipe, not NoneType"),
     (lambda pair: pair.recv_many("x"), "max is a number of messages, not str"),
     (lambda pair: pair.recv_many(1.5), "max is a number of messages, not float"),
@@ -44,6 +44,20 @@ def test_an_argument_of_the_wrong_type_is_named(call: Callable[[Any], Any], said
     with pytest.raises(TypeError, match=f"^{said}"):
         call(lonely)
     assert not lonely.closed
+
+
+def test_a_number_may_be_of_another_type(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """As long as it is whole: a size, a maximum."""
+
+    class Five:
+        def __index__(self) -> int:
+            return 5
+
+    five: Any = Five()
+    message = Message(size=five)
+    assert len(message) == 5
+    pair[0].send(message)
+    assert pair[1].recv_many(five, timeout=10) == [bytes(5)]
 
 
 @pytest.mark.parametrize("of_a_context", [False, True])

@@ -7,6 +7,7 @@ interrupt a verb, Ctrl-C and cancellation above all: it gives the batch back, an
 
 import time
 from collections.abc import Callable, Iterable
+from operator import index
 
 from nngio._channel import Receiver, Sender, slot_to_send
 from nngio._channel_async import send_error
@@ -45,8 +46,10 @@ def _listed(messages: "Iterable[Buffer | Message]") -> "list[Buffer | Message]":
 
 
 def _most(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"max is a number of messages, not {type(limit).__name__}")
+    try:
+        limit = index(limit)
+    except TypeError:
+        raise TypeError(f"max is a number of messages, not {type(limit).__name__}") from None
     if limit < 1:
         raise ValueError(f"max is 1 or more, not {limit}")
     return min(limit, MAX)

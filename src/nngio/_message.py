@@ -5,6 +5,8 @@ fills it again. The box's owner (`_core/owner.py`) is the body's buffer too: eac
 is never freed. And a message that is being looked at is not handed to NNG: the box counts its views.
 """
 
+from operator import index
+
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
@@ -40,16 +42,16 @@ class Message(EditableMessage):
     def __init__(self, data: "Buffer | None" = None, *, size: int | None = None) -> None:
         if library.forked:
             raise ForkedError()
-        if isinstance(data, Message):
-            raise TypeError("a Message is copied with its copy(), and its body alone with Message(bytes(message))")
         self._box = own_box(self)
         if size is None:
             check(lib.nngio_box_fill(self._box, *as_bytes_like(b"" if data is None else data)))
             return
         if data is not None:
             raise TypeError("give data or size, not both: the size of data is its own")
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"size is a number of bytes, not {type(size).__name__}")
+        try:
+            size = index(size)
+        except TypeError:
+            raise TypeError(f"size is a number of bytes, not {type(size).__name__}") from None
         if size < 0:
             raise ValueError(f"a message has 0 bytes or more, not {size}")
         if size > MAX_SIZE:

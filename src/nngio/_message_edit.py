@@ -29,6 +29,8 @@ def as_bytes_like(data: "Buffer", what: str = "a message") -> tuple[Any, int]:
     try:
         view = memoryview(data)
     except TypeError:
+        if isinstance(data, EditableMessage):
+            raise TypeError(f"{what} is bytes, not a Message: bytes(message) has its body, and message.copy() is another Message") from None
         raise TypeError(
             f"{what} is bytes, or another object with a buffer (bytearray, memoryview, array, ...), not {type(data).__name__}"
         ) from None
