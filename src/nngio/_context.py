@@ -6,7 +6,7 @@ from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any
-from nngio._options import HasOptions, set_options
+from nngio._options import HasOptions, assign, set_options
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
@@ -39,8 +39,9 @@ class Context(Channel, HasOptions):
         code = ffi.new("int *")
         handle = lib.nngio_context_open(socket._handle, socket._flags, code)
         check(code[0])
-        self.__dict__["_handle"] = own_handle(self, handle)
-        self.__dict__.update(socket=socket, _c=ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])  # faster than assigning
+        assign(self, "_handle", own_handle(self, handle))
+        assign(self, "_c", ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])
+        assign(self, "socket", socket)
         if options:
             try:
                 set_options(self, options, {type(socket).__name__: type(socket)} | socket._makes)

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "Option",
-    "PermissionsOption", "ReadOnly", "SecondsOption", "SizeOption", "StringOption", "either", "options_of", "set_options",
+    "PermissionsOption", "ReadOnly", "SecondsOption", "SizeOption", "StringOption", "assign", "either", "options_of", "set_options",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
-_set = object.__setattr__
+assign = object.__setattr__
+"""Sets an attribute that an object is known to have."""
+
 _settable: set[str] = set()
 """The names of the options that can be set, of whatever class."""
 
@@ -49,7 +51,7 @@ class HasOptions:
             """
             if name[:1] != "_" and not hasattr(type(self), name) and name not in self._attributes:
                 self._check_attribute(name)
-            _set(self, name, value)
+            assign(self, name, value)
 
     def _check_attribute(self, name: str) -> None:
         cls = type(self)

@@ -5,7 +5,7 @@ from nngio._core import library, nng
 from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
-from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption
+from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption, assign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,6 @@ _TRANSPORTS = {
     b"ws:response-headers": _WS,
 }
 """Which transports have an option that not all of them have."""
-
-_set = object.__setattr__
 
 
 class PipeInfo(NamedTuple):
@@ -164,8 +162,8 @@ class Pipe(HasOptions):
     @classmethod
     def _from_id(cls, number: int) -> "Pipe":
         pipe = cls.__new__(cls)
-        _set(pipe, "id", number)
-        _set(pipe, "_c", ffi.new("nng_pipe *", {"id": number})[0])
+        assign(pipe, "id", number)
+        assign(pipe, "_c", ffi.new("nng_pipe *", {"id": number})[0])
         return pipe
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:

@@ -29,6 +29,7 @@ from nngio._options import (
     SecondsOption,
     SizeOption,
     StringOption,
+    assign,
     set_options,
 )
 from nngio._peers import HasPeers
@@ -117,16 +118,24 @@ class Socket(Channel, HasPeers, HasOptions):
         if dial_timeout is not None:
             call_milliseconds(dial_timeout)  # refuses what is no timeout
         opener = self._opener(raw)
-        endpoints: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
-        # All at once, which is faster than one after the other.
-        self.__dict__.update(_tls=tls, _is_raw=bool(raw), _listeners=[], _dialers=[], _endpoints=endpoints, _handlers=set())
+        # By `assign`, which is faster than the class's own; `__dict__` would be too, and make each later look at an attribute slower.
+        if tls is not None:
+            assign(self, "_tls", tls)
+        if raw:
+            assign(self, "_is_raw", True)
+        assign(self, "_listeners", [])
+        assign(self, "_dialers", [])
+        assign(self, "_endpoints", weakref.WeakValueDictionary())
+        assign(self, "_handlers", set())
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
         self._check_prefetch(prefetch, flags)
         handle = lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code)
         check(code[0])
-        self.__dict__["_handle"] = own_handle(self, handle)
-        self.__dict__.update(_c=ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0], _prefetch=prefetch)
+        assign(self, "_handle", own_handle(self, handle))
+        assign(self, "_c", ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0])
+        if prefetch:
+            assign(self, "_prefetch", prefetch)
         open_sockets.add(self)
         try:
             set_options(self, options, self._makes)
