@@ -369,7 +369,7 @@ def test_a_coroutine_that_runs_is_not_closed_in_the_middle(address: Address) -> 
         async with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
             sending = right.asend(Message(b"body"))
 
-            def tracer(frame: Any, event: str, argument: object) -> None:
+            def tracer(frame: Any, event: str, _: object) -> None:
                 if event == "call" and frame.f_code.co_name == "_asend":
                     for step in (sending.close, lambda: sending.send(None), lambda: sending.throw(KeyError())):
                         try:

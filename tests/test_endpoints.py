@@ -1,5 +1,6 @@
 """Dialers, listeners, URLs, addresses and pipes: how sockets find each other, and what they say when they don't."""
 
+import asyncio
 import pickle
 import random
 import socket
@@ -14,6 +15,7 @@ import pytest
 from conftest import TRANSPORTS
 
 import nngio
+from nngio.http import Client, Server
 from nngio.lowlevel import check, ffi, lib, nng_version
 
 Address = Callable[[str], str]
@@ -300,6 +302,18 @@ def test_a_dial_that_gets_no_answer_times_out(timeout: float) -> None:
             server.accept()
 
 
+def test_a_socket_that_dials_when_it_is_made_waits_so_long_at_most() -> None:
+    """`dial_timeout` is what `timeout` is to `dial`; the socket is closed then. What is no timeout is refused, dialed or not."""
+    with silent_server() as (url, _), pytest.raises(nngio.TimedOut, match=f"dial {url}"):
+        nngio.Pair0(dial=url, dial_timeout=0.05)
+    with nngio.Pair0(listen="inproc://dial-timeout") as listening:
+        nngio.Pair0(dial=listening.listeners[0].url, dial_timeout=10).close()
+    with pytest.raises(TypeError, match="a timeout is a number"):
+        nngio.Pair0(dial_timeout="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="0 or more"):
+        nngio.Pair0(dial_timeout=-1)
+
+
 @pytest.mark.parametrize("close", ["socket", "dialer"])
 def test_a_dial_that_waits_ends_when_its_socket_or_dialer_is_closed(close: str) -> None:
     """Another thread closes the socket, or the dialer alone, while `start` waits for an answer: it raises `Closed`."""
@@ -447,15 +461,106 @@ def test_a_bad_url_is_refused_by_name(verb: str, url: str, error: type[Exception
         assert isinstance(caught.value, ValueError)
 
 
+FAULTS: list[tuple[str, str, str]] = [
+    ("dial", "tcp://127.0.0.1", "it has no port, as in tcp://127.0.0.1:5555"),
+    ("dial", "tcp://[::1]", "it has no port"),
+    ("dial", "tcp://*:5555", "it has no host to dial"),
+    ("dial", "tcp://:5555", "it has no host to dial"),
+    ("dial", "tcp://192.0.2.1;127.0.0.1:5555", "192.0.2.1 is no address of this machine's to dial from"),
+    ("listen", "tcp://192.0.2.1;127.0.0.1:5555", "a source address is for dialing"),
+    ("listen", "tcp://192.0.2.1:5555", "192.0.2.1 is no address of this machine's"),
+    ("listen", "tcp://", "neither a host nor a port"),
+    ("both", "tcp://127.0.0.1:99999", "a port is 65535 at most, not 99999"),
+    ("both", "ws://127.0.0.1:99999/x", "a port is 65535 at most, not 99999"),
+    ("both", "tcp://127.0.0.1:no-such-service", "'no-such-service' is no port, and no service that this machine knows"),
+    ("both", "tcp://127.0.0.1:0/path", "a URL of tcp has a host and a port, and nothing else"),
+    ("both", "tcp://user@127.0.0.1:5555", "a URL of tcp has a host and a port, and nothing else"),
+    ("both", "tcp://::1:5555", r"an IPv6 address stands in brackets, as in tcp://\[::1\]:5555"),
+    ("both", "tcp://256.0.0.1:5555", "256.0.0.1 is no IP address"),
+    ("both", "tcp://no-such-host.invalid:5555", "no address is known of the host 'no-such-host.invalid'"),
+    ("both", "ipc:///tmp/" + 103 * "x", "has 107 bytes at most, and this one has 108"),
+    ("both", "ipc:///tmp/" + 52 * "\u00e4", "has 107 bytes at most, and this one has 109"),
+    ("both", "ipc://", "it has no path"),
+    ("both", "abstract://" + 108 * "x", "has 107 bytes at most, and this one has 108"),
+    ("both", "abstract://%4", "a % in it isn't followed by two hexadecimal digits"),
+]
+
+
+@pytest.mark.parametrize(("verb", "url", "said"), [(v, *rest) for kind, *rest in FAULTS for v in ("dial", "listen") if kind in (v, "both")])
+def test_an_invalid_address_is_told_what_is_the_matter_with_it(verb: str, url: str, said: str) -> None:
+    """In the error's words, awaited or not."""
+
+    async def awaited() -> None:
+        await getattr(pair, f"a{verb}")(url)
+
+    with nngio.Pair0() as pair:
+        for attempt in (lambda: getattr(pair, verb)(url), lambda: asyncio.run(awaited())):
+            try:
+                with pytest.raises(nngio.AddressInvalid, match=said):
+                    attempt()
+            except nngio.TryAgain:
+                pytest.skip("there is no name server")
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:99999", "tcp://::1:5555", "tcp://256.0.0.1:5555", "ipc:///tmp/" + 103 * "x"])
+def test_a_stream_s_invalid_address_is_told_what_is_the_matter_with_it(url: str) -> None:
+    """By its dialer and its listener."""
+    said = next(said for _, known, said in FAULTS if known == url)
+    with pytest.raises(nngio.AddressInvalid, match=said), nngio.StreamDialer(url) as dialer:
+        dialer.dial()
+    with pytest.raises(nngio.AddressInvalid, match=said):
+        nngio.StreamListener(url)
+
+
 @pytest.mark.parametrize("verb", ["dial", "listen"])
 def test_a_url_is_text_without_nul(verb: str) -> None:
     """A NUL, which would cut the URL short in C, is refused, and so is what isn't text."""
     with nngio.Pair0() as pair:
         with pytest.raises(nngio.InvalidArgument, match="NUL"):
             getattr(pair, verb)("inproc://a\0b")
-        for wrong in (b"inproc://a", 7, None):
-            with pytest.raises(TypeError, match="text"):
+        for wrong in (b"inproc://a", 7, None, Path("inproc://a")):
+            said = f"a URL is text, not {type(wrong).__name__}"
+            with pytest.raises(TypeError, match=said):
                 getattr(pair, verb)(wrong)
+            with pytest.raises(TypeError, match=said):
+                asyncio.run(getattr(pair, f"a{verb}")(wrong))
+            for made in (nngio.StreamDialer, nngio.StreamListener, nngio.URL):
+                with pytest.raises(TypeError, match=said):
+                    made(wrong)
+            if wrong is not None:
+                with pytest.raises(TypeError, match=said):
+                    nngio.Pair0(**{verb: wrong})
+                with pytest.raises(TypeError, match=said):
+                    nngio.Pair0(**{verb: [wrong]})
+
+
+def test_a_url_may_be_taken_apart_before_it_is_used(address: Address) -> None:
+    """A `URL` is as good as its text, wherever there is one; dialers and listeners have the text."""
+
+    async def awaited() -> None:
+        async with nngio.Pair0() as a, nngio.Pair0() as b:
+            listener = await a.alisten(nngio.URL("tcp://127.0.0.1:0"))
+            assert (await b.adial(nngio.URL(listener.url))).url == listener.url
+
+    url = nngio.URL(address("inproc"))
+    with nngio.Pair0(listen=url) as a, nngio.Pair0(dial=url) as b:
+        exchange(a, b)
+        assert (a.listeners[0].url, b.dialers[0].url) == (url.raw, url.raw)
+        other = nngio.URL(a.listen(nngio.URL("tcp://127.0.0.1:0")).url)
+        assert type(nngio.Dialer(b, other).url) is str
+        assert type(b.dial(other).url) is str
+        assert type(nngio.Listener(b, nngio.URL("tcp://127.0.0.1:0")).url) is str
+    with nngio.Push0(listen=[url, nngio.URL("tcp://127.0.0.1:0")]) as push, nngio.Pull0(dial=iter([url, push.listeners[1].url])) as pull:
+        assert [dialer.url for dialer in pull.dialers] == [listener.url for listener in push.listeners]
+    asyncio.run(awaited())
+    with nngio.StreamListener(nngio.URL("tcp://127.0.0.1:0")) as listening, nngio.StreamDialer(nngio.URL(listening.url)) as dialer:
+        assert dialer.url == listening.url
+        dialer.dial().close()
+        listening.accept().close()
+    server = Server(nngio.URL("http://127.0.0.1:0"))
+    server.close()
+    with Client(nngio.URL("http://127.0.0.1:9")) as client:
+        assert repr(client)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -160,13 +160,57 @@ def test_an_error_of_a_fork_is_one_of_closing() -> None:
     assert str(other) == str(error)
 
 
-def test_os_errors_have_no_number_of_the_systems() -> None:
-    """NNG's numbers are not the system's, so `errno` is not set to one."""
-    for cls, builtins in CLASSES.values():
-        error: Any = cls()
-        if any(issubclass(builtin, OSError) for builtin in builtins):
-            assert error.errno is None
-            assert error.filename is None
+NUMBERS = {
+    "NNG_EINTR": errno.EINTR,
+    "NNG_ETIMEDOUT": errno.ETIMEDOUT,
+    "NNG_ECONNREFUSED": errno.ECONNREFUSED,
+    "NNG_EAGAIN": errno.EAGAIN,
+    "NNG_EADDRINUSE": errno.EADDRINUSE,
+    "NNG_EUNREACHABLE": errno.EHOSTUNREACH,
+    "NNG_EPERM": errno.EACCES,
+    "NNG_ECONNABORTED": errno.ECONNABORTED,
+    "NNG_ECONNRESET": errno.ECONNRESET,
+    "NNG_ENOFILES": errno.EMFILE,
+    "NNG_ENOSPC": errno.ENOSPC,
+    "NNG_EEXIST": errno.EEXIST,
+    "NNG_ECONNSHUT": errno.ESHUTDOWN,
+}
+
+
+@_each_class
+def test_an_os_error_has_the_number_of_the_systems(name: str, cls: type[NNGError], builtins: tuple[type[Exception], ...]) -> None:
+    """`errno` and `strerror` are the system's, so that who catches OSError can go by them; `code` is NNG's, and the text too."""
+    del builtins
+    if not issubclass(cls, OSError):
+        assert name not in NUMBERS
+        assert not hasattr(cls(), "errno")
+        return
+    number = NUMBERS[name]
+    made: list[Any] = [cls(), cls("said otherwise"), NNGError.from_code(cls.code)]
+    for error in (*made, *(pickle.loads(pickle.dumps(error)) for error in made), copy.copy(made[0])):
+        assert (error.errno, error.strerror, error.code) == (number, os.strerror(number), getattr(lib, name))
+        assert error.filename is None
+        assert error.args == (str(error),)
+    if cls is not nngio.ConnectionShutdown:  # which no broken pipe is: the peer has said good-bye
+        assert issubclass(cls, type(OSError(number, ""))), "what Python itself makes of that number"
+
+
+def test_who_catches_os_errors_can_go_by_their_number() -> None:
+    """Of a dial that is refused, an address in use, a time that is up."""
+    with nngio.Pair0(listen="tcp://127.0.0.1:0") as pair:
+        with pytest.raises(OSError, match="listen at") as caught:
+            nngio.Pair0(listen=pair.listeners[0].url)
+        assert caught.value.errno == errno.EADDRINUSE
+        with pytest.raises(OSError, match="imed out") as caught:
+            pair.recv(timeout=0)
+        assert caught.value.errno == errno.ETIMEDOUT
+        with pytest.raises(OSError, match="ry again") as caught:
+            pair.try_recv()
+        assert caught.value.errno == errno.EAGAIN
+        url = pair.listeners[0].url
+    with pytest.raises(OSError, match="nobody listens") as caught:
+        nngio.Pair0(dial=url)
+    assert caught.value.errno == errno.ECONNREFUSED
 
 
 def test_an_error_of_ones_own_is_what_it_says() -> None:

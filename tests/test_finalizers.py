@@ -85,8 +85,8 @@ def test_contexts_in_a_cycle_are_closed() -> None:
     """Whichever is finalized first, the context or its socket."""
     for _ in range(OBJECTS):
         socket: Any = nngio.Rep0()
-        socket.contexts = [socket.context() for _ in range(3)]
-        socket.me = socket
+        socket._contexts = [socket.context() for _ in range(3)]
+        socket._me = socket
         del socket
     gc.collect()
 

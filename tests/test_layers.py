@@ -175,6 +175,18 @@ def test_importing_nngio_imports_no_event_loop() -> None:
     assert not {name.partition(".")[0].lstrip("_") for name in loaded} & {*LOOPS, "ssl", "concurrent", "multiprocessing"}
 
 
+def test_public_modules_are_there_without_being_imported() -> None:
+    """`import nngio` is enough for `nngio.http` and the like: they are imported when they are asked for, and `dir` has them."""
+    assert run(
+        "import sys, nngio\n"
+        "names = ['nngio.http', 'nngio.lowlevel', 'nngio.testing']\n"
+        "print(*(name in sys.modules for name in names))\n"
+        "print(*(name.partition('.')[2] in dir(nngio) for name in names), 'TYPE_CHECKING' in dir(nngio))\n"
+        "nngio.http.Client, nngio.lowlevel.lib, nngio.testing.certificates\n"
+        "print(*(name in sys.modules for name in names), hasattr(nngio, 'whatever'))\n"
+    ) == [*["False"] * 3, *["True"] * 3, "False", *["True"] * 3, "False"]
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="typing is cheap to import from Python 3.13 on, and imported")
 def test_importing_nngio_imports_nothing_that_takes_long() -> None:
     """Half the time would be that of `typing` and what it imports."""
@@ -267,12 +279,13 @@ def test_the_package_only_re_exports() -> None:
     tree = ast.parse(SOURCES["nngio"].read_text(encoding="utf-8"))
     docstring, *statements = tree.body
     assert isinstance(docstring, ast.Expr)
-    known = {"__all__", "__version__", "_LATER", "__getattr__", "__dir__"}
+    known = {"__all__", "__version__", "_LATER", "_MODULES", "__getattr__", "__dir__"}
     for statement in statements:
         if isinstance(statement, ast.If):
             assert ast.unparse(statement.test) == "TYPE_CHECKING"
             later = {alias.name: i.module for i in statement.body if isinstance(i, ast.ImportFrom) for alias in i.names}
-            assert later == {name: f"nngio.{module}" for name, module in nngio._LATER.items()}
+            modules = dict.fromkeys(nngio._MODULES, "nngio")
+            assert later == {name: f"nngio.{module}" for name, module in nngio._LATER.items()} | modules
         elif isinstance(statement, ast.Assign):
             assert {ast.unparse(target) for target in statement.targets} <= known
         elif isinstance(statement, ast.FunctionDef):
@@ -287,7 +300,7 @@ def test_the_package_only_re_exports() -> None:
 
 def test_all_says_what_is_public() -> None:
     """`__all__` is what `__init__` imports, in order; and each name is public where it is defined, too."""
-    imported = [i for i in imports_of("nngio") if i.name not in (None, "TYPE_CHECKING")]
+    imported = [i for i in imports_of("nngio") if i.name not in (None, "TYPE_CHECKING", *nngio._MODULES)]
     assert sorted([*(i.name for i in imported if i.name), "__version__"]) == sorted(nngio.__all__)
     assert len(set(nngio.__all__)) == len(nngio.__all__)
     for i in imported:

@@ -195,6 +195,56 @@ def test_what_is_no_message_is_refused_where_it_stands(roomy: Pair) -> None:
     assert receive(right, 1) == [b"a"]
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize(
+    "kind", ["a str", "a number", "a message that was sent", "a message twice", "a message looked at", "a released view"]
+)
+def test_what_is_refused_is_the_first_of_what_was_not_sent(kind: str, awaited: bool, roomy: Pair) -> None:
+    """Sending the rest of `unsent`, and the item that was refused once it is mended, neither loses nor doubles any."""
+    left, right = roomy
+    good = Message(b"mended")
+    refused: dict[str, tuple[type[Exception], Any]] = {
+        "a str": (TypeError, "text"),
+        "a number": (TypeError, 5),
+        "a message that was sent": (nngio.BadState, Message(b"sent")),
+        "a message twice": (nngio.BadState, good),
+        "a message looked at": (BufferError, good),
+        "a released view": (ValueError, memoryview(b"x")),
+    }
+    error, item = refused[kind]
+    before: list[Any] = numbers(70)
+    view: Any = None
+    if kind == "a message that was sent":
+        left.send(item)
+        assert right.recv(timeout=LONG) == b"sent"
+    elif kind == "a message twice":
+        before[30] = good
+    elif kind == "a message looked at":
+        view = good.body
+    elif kind == "a released view":
+        item.release()
+    expected = [bytes(data) for data in before]
+    behind: list[Any] = [b"behind", bytearray(b"it"), *numbers(5)]
+    send: Callable[[Any], Any] = (lambda items: asyncio.run(left.asend_many(items))) if awaited else left.send_many
+    with pytest.raises(error) as caught:
+        send(iter([*before, item, *behind]))
+    unsent = caught.value.unsent  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert len(unsent) == 1 + len(behind)
+    assert unsent[0] is item
+    with pytest.raises(error) as again:
+        send(unsent)
+    assert again.value.unsent == unsent  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    if kind == "a message looked at":
+        view.release()
+        send(unsent)
+        expected.append(b"mended")
+    else:
+        send(unsent[1:])
+    assert receive(right, len(expected) + len(behind)) == [*expected, *map(bytes, behind)]
+    with pytest.raises(nngio.TimedOut):
+        right.recv(timeout=0)
+
+
 def test_a_maximum_below_one_is_refused(lonely: nngio.Pair0) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         lonely.recv_many(0)

@@ -32,7 +32,7 @@ import nngio
 from nngio import _arguments
 from nngio._core.library import lib
 from nngio._core.nng import patched
-from nngio._options import options_of
+from nngio._options import Option, options_of
 from nngio.lowlevel import ffi
 
 # The table.
@@ -84,7 +84,7 @@ def test_the_page_about_options_has_them_all() -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tools/options.py"
 
 
-CONSTRUCTOR = {"admission", "listen", "dial", "raw", "block", "prefetch", "tls"}
+CONSTRUCTOR = {"admission", "listen", "dial", "dial_timeout", "raw", "block", "prefetch", "tls"}
 
 
 def test_type_checkers_see_the_keyword_arguments_that_there_are() -> None:
@@ -175,6 +175,16 @@ def test_an_option_that_can_only_be_read_is_not_set(name: str, row: Row, address
             getattr(nngio, name)(**{row.option: 1})
 
 
+def test_type_checkers_see_which_options_can_only_be_read() -> None:
+    """Of sockets, dialers and listeners: they are annotated so, and those alone."""
+    for cls in (*public_classes().values(), nngio.Socket):
+        for base in cls.__mro__:
+            for attribute, option in vars(base).items():
+                if isinstance(option, Option):
+                    annotation = str(vars(base).get("__annotations__", {}).get(attribute, ""))
+                    assert ("ReadOnly" in annotation) == option.readonly, f"{base.__name__}.{attribute}"
+
+
 TRANSPORTS = {"inproc", "ipc", "tcp", "ws", "tls+tcp", "wss"}
 
 
@@ -227,10 +237,70 @@ def test_an_unknown_option_is_refused_with_a_hint(address: Address) -> None:
             (lambda: nngio.Pull0(recv_buffer=1), "Pull0 has no option 'recv_buffer'"),
             (lambda: sub.context(recv_bufer=1), "SubContext has no option 'recv_bufer'; did you mean 'recv_buffer'?"),
             (lambda: sub.context(recv_max_size=1), r"it is for Sub0\(..., recv_max_size=...\)"),
+            (lambda: nngio.Pub0(recv_timeout=5), "^Pub0 receives nothing, so it has no recv_timeout$"),
+            (lambda: nngio.Push0(recv_timout=5), "Push0 has no option 'recv_timout': Push0 receives nothing, so it has no recv_timeout"),
+            (lambda: nngio.Push0(recv_fd=5), "Push0 receives nothing, so it has no recv_fd"),
+            (lambda: nngio.Pull0(send_buffer=5), "Pull0 sends nothing, so it has no send_buffer"),
+            (lambda: sub.context(send_timeout=5), "SubContext sends nothing, so it has no send_timeout"),
+            (lambda: nngio.Pair0(lisen="inproc://x"), "did you mean 'listen'?"),
+            (lambda: nngio.Pair0(dail="inproc://x"), "did you mean 'dial'?"),
+            (lambda: nngio.Pair0(bind="inproc://x"), "did you mean 'listen'?"),
+            (lambda: nngio.Pair0(diel_timeout=1), "did you mean 'dial_timeout'?"),
+            (lambda: nngio.Pair1(polly=True), "did you mean 'poly'?"),
+            (lambda: nngio.Sub0(subscibe=b""), "did you mean 'subscribe'?"),
+            (lambda: nngio.Sub0(topics=b""), "did you mean 'subscribe'?"),
+            (lambda: nngio.Pair0(timeout=1), "Pair0 has no option 'timeout'; did you mean 'send_timeout' or 'recv_timeout'?"),
+            (lambda: nngio.Pull0(timeout=1), "Pull0 has no option 'timeout'; did you mean 'recv_timeout'?"),
         ):
             with pytest.raises(TypeError, match=said):
                 attempt()  # type: ignore[no-untyped-call]
         assert pair.dialers == pair.listeners == ()
+
+
+def test_an_attribute_that_there_is_not_is_refused_with_a_hint(address: Address) -> None:
+    """Of whatever has options: setting it would do nothing."""
+    with nngio.Pair0(listen=address("tcp")) as pair, nngio.Pair0(dial=pair.listeners[0].url) as other, nngio.Sub0() as sub:
+        other.wait_for_peers(timeout=5)
+        listener, dialer, pipe = pair.listeners[0], other.dialers[0], other.pipes[0]
+        stream = nngio.StreamDialer("tcp://127.0.0.1:9")
+        for thing, name, said in (
+            (sub, "recv_timout", "^Sub0 has no option 'recv_timout'; did you mean 'recv_timeout'?"),
+            (sub, "tcp_nodelay", r"it is for dial\(..., tcp_nodelay=...\) or listen\("),
+            (sub.context(), "recv_timout", "SubContext has no option 'recv_timout'; did you mean 'recv_timeout'?"),
+            (sub.context(), "recv_max_size", r"it is for Sub0\(..., recv_max_size=...\)"),
+            (listener, "tcp_keepalve", "Listener has no option 'tcp_keepalve'; did you mean 'tcp_keepalive'?"),
+            (listener, "reconnect_time_min", r"it is for Pair0\(..., reconnect_time_min=...\) or dial\(..., reconnect_time_min=...\)"),
+            (dialer, "send_buffer", r"it is for Pair0\(..., send_buffer=...\)"),
+            (stream, "tcp_nodely", "StreamDialer has no option 'tcp_nodely'; did you mean 'tcp_nodelay'?"),
+            (sub, "send_timeout", "^Sub0 sends nothing, so it has no send_timeout$"),
+            (pair, "admision", "did you mean 'admission'?"),
+            (pair, "lisen", "Pair0 has no option 'lisen'; it has"),
+            (pipe, "tcp_nodelay", "Pipe has no option 'tcp_nodelay', nor any that can be set"),
+        ):
+            with pytest.raises(AttributeError, match=said):
+                setattr(thing, name, True)
+            assert not hasattr(thing, name)
+        stream.close()
+
+
+def test_a_class_of_ones_own_has_attributes_of_its_own() -> None:
+    """Any that isn't the name of an option that it lacks; those of its class stay what they are."""
+
+    class Worker(nngio.Pull0):
+        jobs: int
+
+        def __init__(self, **options: Any) -> None:
+            self.port = 5555
+            super().__init__(**options)
+            self.jobs = 3
+
+    with Worker(recv_timeout=1) as worker:
+        worker.recv_timeout = 2
+        worker.whatever = "else"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        assert (worker.jobs, worker.port, worker.recv_timeout) == (3, 5555, 2)
+        for name in ("send_timeout", "tcp_nodelay", "max_ttl"):
+            with pytest.raises(AttributeError, match=f"^Worker (has no option '{name}'|sends nothing, so it has no {name})"):
+                setattr(worker, name, 1)
 
 
 def test_an_endpoint_with_a_bad_option_is_closed(address: Address) -> None:

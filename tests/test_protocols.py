@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import nngio
+from nngio.lowlevel import lib
 
 Address = Callable[[str], str]
 
@@ -419,6 +420,111 @@ def test_a_verb_out_of_turn_raises_bad_state(address: Address) -> None:
         req.recv(timeout=1)
 
 
+OUT_OF_TURN: dict[str, tuple[str, str]] = {
+    "Req0": ("recv", "this {} has no request under way: send one first"),
+    "Rep0": ("send", "this {} has no request to reply to: receive one first"),
+    "Surveyor0": ("recv", "this {} has no survey under way: none was sent yet, or the survey_time of the last one is over"),
+    "Respondent0": ("send", "this {} has no survey to answer: receive one first"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_TURN)
+def test_a_verb_out_of_turn_says_what_has_to_come_first(name: str) -> None:
+    """Of a socket and of a context, whichever form of the verb it is; the message that was not sent is with the error."""
+    verb, said = OUT_OF_TURN[name]
+    with getattr(nngio, name)() as sock, sock.context() as context:
+        for thing in (sock, context):
+            attempts: list[Callable[[], Any]] = [
+                lambda thing=thing: thing.send(b"x"),  # type: ignore[misc]
+                lambda thing=thing: thing.send(nngio.Message(b"x")),  # type: ignore[misc]
+                lambda thing=thing: thing.send(bytearray(b"x")),  # type: ignore[misc]
+                lambda thing=thing: thing.try_send(b"x"),  # type: ignore[misc]
+                lambda thing=thing: asyncio.run(thing.asend(b"x")),  # type: ignore[misc]
+                lambda thing=thing: asyncio.run(thing.asend(nngio.Message(b"x"))),  # type: ignore[misc]
+            ]
+            if verb == "recv":
+                attempts = [
+                    lambda thing=thing: thing.recv(timeout=5),  # type: ignore[misc]
+                    lambda thing=thing: thing.recv_msg(timeout=5),  # type: ignore[misc]
+                    lambda thing=thing: thing.recv_into(bytearray(9), timeout=5),  # type: ignore[misc]
+                    lambda thing=thing: thing.try_recv(),  # type: ignore[misc]
+                    lambda thing=thing: asyncio.run(thing.arecv(timeout=5)),  # type: ignore[misc]
+                    lambda thing=thing: asyncio.run(thing.arecv_msg(timeout=5)),  # type: ignore[misc]
+                ]
+            for attempt in attempts:
+                with pytest.raises(nngio.BadState, match=f"^{said.format(type(thing).__name__)}") as caught:
+                    attempt()
+                assert (bytes(caught.value.message or b""), caught.value.code) == (b"x" if verb == "send" else b"", 11)
+
+
+def test_a_second_receive_of_what_answers_is_told_of_the_first(address: Address) -> None:
+    """A REP or RESPONDENT, or a context of one, receives one at a time; the first goes on waiting."""
+    for kind in (nngio.Rep0, nngio.Respondent0):
+        with kind(listen=address("inproc")) as sock, sock.context() as context:
+            for thing in (sock, context):
+                first = nngio.Aio()
+                thing.recv_aio(first)
+                with pytest.raises(nngio.BadState, match=f"another receive on this {type(thing).__name__} waits already"):
+                    thing.recv(timeout=5)
+                assert first.busy
+
+
+@pytest.mark.parametrize("name", ["reqrep", "survey"])
+def test_who_waits_for_an_answer_is_told_that_another_took_its_place(name: str, address: Address) -> None:
+    """Its receive's error says so, synchronously and awaited; and so does the error of a send that waits for a peer."""
+    what = "request" if name == "reqrep" else "survey"
+    said = f"another {what} on this %s took its place; use socket.context"
+    with connected(name, address("inproc")) as (sock, other), sock.context() as context:
+        for thing in (sock, context):
+            match = said % type(thing).__name__
+
+            async def awaited(thing: Any = thing, match: str = match) -> None:
+                await thing.asend(b"first")
+                waiting = asyncio.ensure_future(thing.arecv(timeout=10))
+                while not lib.nngio_handle_on_loops(thing._handle):  # noqa: ASYNC110  # until it waits
+                    await asyncio.sleep(0)
+                assert await other.arecv(timeout=10) == b"first"
+                await thing.asend(b"second")
+                with pytest.raises(nngio.Canceled, match=match):
+                    await waiting
+                assert await other.arecv(timeout=10) == b"second"
+
+            asyncio.run(awaited())
+            errors: list[nngio.NNGError] = []
+
+            def synchronous(thing: Any = thing, errors: list[nngio.NNGError] = errors) -> None:
+                try:
+                    thing.recv(timeout=10)
+                except nngio.NNGError as error:
+                    errors.append(error)
+
+            thing.send(b"first")
+            waiting = threading.Thread(target=synchronous)
+            waiting.start()
+            while not errors:  # another may be sent before the thread has begun to receive
+                assert other.recv(timeout=10)
+                thing.send(b"next")
+                waiting.join(0.01)
+            assert other.recv(timeout=10) == b"next"
+            waiting.join()
+            assert isinstance(errors[0], nngio.Canceled)
+            assert match in str(errors[0])
+    if name == "reqrep":
+        with nngio.Req0() as req, pytest.raises(nngio.Canceled, match=said % "Req0"):
+            asyncio.run(_sends_twice(req))
+
+
+async def _sends_twice(req: nngio.Req0) -> None:
+    waiting = asyncio.ensure_future(req.asend(b"first"))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(req.asend(b"second"))
+    try:
+        await waiting
+    finally:
+        second.cancel()
+        await asyncio.wait([second])
+
+
 def test_a_new_request_takes_the_place_of_the_old_one(address: Address) -> None:
     """A receive that waits for the reply to a request ends with `Canceled` when another is sent; only that one's reply comes."""
     with connected("reqrep", address("tcp")) as (req, rep):
@@ -627,6 +733,32 @@ def test_the_empty_topic_is_every_message_and_none_is_no_message(address: Addres
         pub.send(b"heard")
         pub.send(b"")
         assert [sub.recv(timeout=10), sub.recv(timeout=10)] == [b"heard", b""]
+
+
+@pytest.mark.parametrize(
+    "topics",
+    [
+        ["a", b"b"],
+        ("a", bytearray(b"b")),
+        {"a", "b"},
+        frozenset([b"a", b"b"]),
+        {"a": 1, "b": 2},
+        [memoryview(b"a"), array.array("b", b"b")],
+    ],
+)
+def test_a_subscriber_is_made_with_topics(topics: Any, address: Address) -> None:
+    """Several, in whatever can be iterated over; or one, be it text or any bytes."""
+    with nngio.Pub0(listen=address("inproc")) as pub:
+        url = pub.listeners[0].url
+        for given, wanted in ((topics, [b"a", b"b"]), (iter(list(topics)), [b"a", b"b"]), (array.array("b", b"a"), [b"a"]), ("a", [b"a"])):
+            with nngio.Sub0(subscribe=given, dial=url, recv_timeout=10) as sub:
+                pub.wait_for_peers(timeout=10)
+                for message in (b"c", b"a", b"b", b"a"):
+                    pub.send(message)
+                assert [sub.recv() for _ in range(1 + len(wanted))] == [*wanted, b"a"]
+    for nothing in ([], (), None):
+        with nngio.Sub0(subscribe=nothing) as sub, pytest.raises(nngio.NoEntry):
+            sub.unsubscribe(b"")
 
 
 def test_unsubscribing_stops_the_topic_and_drops_what_waits(address: Address) -> None:

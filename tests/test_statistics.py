@@ -197,14 +197,15 @@ def test_what_is_closed_has_no_statistics(address: Callable[[str], str]) -> None
         left.send(b"hello")
         pipe = right.recv_msg(timeout=SECONDS).pipe
         assert pipe is not None
-        right.dialers[0].close()
-        left.listeners[0].close()
+        dialer, listener = right.dialers[0], left.listeners[0]
+        dialer.close()
+        listener.close()
         until(lambda: not right.statistics().all("dialer"))  # NNG 1.5.2 goes on closing them when the call has returned
         until(lambda: not left.statistics().all("listener"))
         with pytest.raises(nngio.NoEntry, match=r"no statistics of dialer \d+: it is closed"):
-            right.dialers[0].statistics()
+            dialer.statistics()
         with pytest.raises(nngio.NoEntry):
-            left.listeners[0].statistics()
+            listener.statistics()
         until(lambda: not right.statistics().all("pipe"))
         with pytest.raises(nngio.NoEntry):
             pipe.statistics()

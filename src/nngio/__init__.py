@@ -5,7 +5,7 @@ from nngio._admission import Admission, AdmissionCounters
 from nngio._aio import Aio
 from nngio._channel import Receiver, Sender
 from nngio._context import Context
-from nngio._core.duration import DEFAULT
+from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import (
     AddressInUse,
     AddressInvalid,
@@ -71,6 +71,9 @@ from nngio._protocols import (
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
+    from nngio import http as http
+    from nngio import lowlevel as lowlevel
+    from nngio import testing as testing
     from nngio._device import Device, adevice, device
     from nngio._log import disable_logging, enable_logging, log
     from nngio._stats import Statistic, StatisticType, StatisticUnit, statistics
@@ -100,20 +103,23 @@ _LATER = {
     "log": "_log",
     "statistics": "_stats",
 }
+_MODULES = ("http", "lowlevel", "testing")
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module 'nngio' has no attribute {name!r}")
     import importlib
 
+    if name in _MODULES:
+        return importlib.import_module(f"nngio.{name}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'nngio' has no attribute {name!r}")
     value: object = getattr(importlib.import_module(f"nngio.{_LATER[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES} - {"TYPE_CHECKING"})
 
 
 __version__ = "0.1.0.dev0"
@@ -199,6 +205,7 @@ __all__ = [
     "TCPAddress",
     "TLSConfig",
     "TimedOut",
+    "Timeout",
     "TryAgain",
     "Unreachable",
     "WriteOnly",

@@ -1,10 +1,13 @@
 """What the classes of the protocols and their contexts take as keyword arguments, for type checkers: each its own options."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nngio._admission import Admission
     from nngio._tls import TLSConfig
+    from nngio._url import URL
 
 __all__ = [
     "Bus0Arguments", "Pair0Arguments", "Pair1Arguments", "Pub0Arguments", "Pull0Arguments", "Push0Arguments", "Rep0Arguments",
@@ -12,7 +15,7 @@ __all__ = [
     "SubContextOptions", "Surveyor0Arguments", "SurveyorContextOptions",
 ]  # fmt: skip
 
-URLs = str | list[str] | tuple[str, ...] | None
+URLs: TypeAlias = "str | URL | Iterable[str | URL] | None"
 
 
 class _Arguments(TypedDict, total=False):
@@ -20,6 +23,7 @@ class _Arguments(TypedDict, total=False):
     dial: URLs
     raw: bool
     block: bool
+    dial_timeout: float | None
     prefetch: int
     admission: "Admission | None"
     tls: "TLSConfig | None"

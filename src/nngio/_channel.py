@@ -6,7 +6,8 @@ each of them follows.
 
 from collections.abc import Iterator
 
-from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender, send_error
+from nngio._aio import Aio
+from nngio._channel_async import AsyncChannel, AsyncReceiver, AsyncSender
 from nngio._core.adapter import reclaim
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError, TimedOut, TryAgain
@@ -18,7 +19,6 @@ from nngio._message import Message, as_bytes_like
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from nngio._aio import Aio
     from nngio._core.library import Slot
 
 __all__ = ["Channel", "Receiver", "Sender", "slot_to_send"]
@@ -41,6 +41,11 @@ def slot_to_send(data: "Buffer | Message") -> "Slot":
     except NNGError as error:
         error.message = data if isinstance(data, Message) else None
         raise
+
+
+def _check_aio(aio: object) -> None:
+    if not isinstance(aio, Aio):
+        raise TypeError(f"aio is an Aio, not {type(aio).__name__}")
 
 
 class Sender(AsyncSender, Channel):
@@ -74,7 +79,7 @@ class Sender(AsyncSender, Channel):
             lib.nngio_abandon(operation_in(slot), NULL)
             raise
         if code:
-            raise send_error(code, operation_in(slot), data)
+            raise self._send_error(code, operation_in(slot), data)
         slot.over = True
 
     def try_send(self, data: "Buffer | Message") -> None:
@@ -95,6 +100,7 @@ class Sender(AsyncSender, Channel):
         has the message again. Raises `BadState` when the aio is busy, `InvalidArgument` when it has no message; all other
         errors are the aio's result. Thread-safe. NNG: `nng_send_aio`, `nng_ctx_send`.
         """
+        _check_aio(aio)
         aio._send(self._handle)
 
 
@@ -134,7 +140,7 @@ class Receiver(AsyncReceiver, Channel):
             raise
         slot.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return data
 
     def recv_msg(self, *, timeout: Timeout = DEFAULT) -> Message:
@@ -152,7 +158,7 @@ class Receiver(AsyncReceiver, Channel):
             raise
         slot.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return message
 
     def recv_into(self, buffer: "Buffer", *, timeout: Timeout = DEFAULT) -> int:
@@ -185,7 +191,7 @@ class Receiver(AsyncReceiver, Channel):
         slot.over = True
         if code:
             view.release()
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return length
 
     def try_recv(self) -> bytes:
@@ -201,6 +207,7 @@ class Receiver(AsyncReceiver, Channel):
         When the aio is done and its result is 0, `aio.get_msg()` has the message. Raises `BadState` when the aio is busy;
         all other errors are the aio's result. Thread-safe. NNG: `nng_recv_aio`, `nng_ctx_recv`.
         """
+        _check_aio(aio)
         aio._recv(self._handle)
 
     def __iter__(self) -> Iterator[bytes]:

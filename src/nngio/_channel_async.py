@@ -18,7 +18,7 @@ from nngio._core.errors import Closed, ForkedError, NNGError
 from nngio._core.library import NULL, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import LOOK, PENDING
-from nngio._core.typing import TYPE_CHECKING, Any
+from nngio._core.typing import TYPE_CHECKING, Any, ClassVar
 from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
@@ -36,22 +36,41 @@ take_now, begin_send, begin_send_box, begin_recv = python.take_now, python.begin
 result, body = python.result, python.body
 
 
-def send_error(code: int, c: Any, data: "Buffer | Message") -> NNGError:
-    """The error for a send that failed, with the message that was not sent."""
+def send_error(code: int, c: Any, data: "Buffer | Message", text: str | None = None) -> NNGError:
+    """The error for a send that failed, with the message that was not sent, in these words or NNG's."""
     message = data if isinstance(data, Message) else None
     if message is None and c.body != NULL:
         message = Message._empty()
         lib.nngio_op_take(c, message._box)
-    return NNGError.from_code(code, message=message)
+    return NNGError.from_code(code, text, message)
 
 
-class AsyncChannel(Closing):
+class Explains:
+    """What knows why its protocol refuses, where NNG only says that it does."""
+
+    _why_not_send: ClassVar[dict[int, str]] = {}
+    _why_not_recv: ClassVar[dict[int, str]] = {}
+    """Why, by the codes of those errors; `{}` stands for the class."""
+    _is_raw = False
+
+    def _send_error(self, code: int, c: Any, data: "Buffer | Message") -> NNGError:
+        return send_error(code, c, data, self._words(self._why_not_send, code))
+
+    def _recv_error(self, code: int) -> NNGError:
+        return NNGError.from_code(code, self._words(self._why_not_recv, code))
+
+    def _words(self, known: dict[int, str], code: int) -> str | None:
+        text = None if self._is_raw else known.get(code)
+        return None if text is None else text.format(type(self).__name__)
+
+
+class AsyncChannel(Explains, Closing):
     """What ends a socket or context without holding up the loop."""
 
     _handle: Any
 
     def _error(self, code: int, operation: "AsyncOperation", data: "Buffer | Message | None" = None) -> NNGError:
-        return NNGError.from_code(code) if data is None else send_error(code, operation.c, data)
+        return self._recv_error(code) if data is None else self._send_error(code, operation.c, data)
 
     def _closing(self) -> None:
         """Called when `aclose` has begun."""
@@ -74,7 +93,7 @@ class AsyncChannel(Closing):
             adapter.abandon(operation)
 
 
-class AsyncSender:
+class AsyncSender(Explains):
     """The awaitable verbs of a protocol that sends."""
 
     _handle: Any
@@ -102,7 +121,7 @@ class AsyncSender:
             if code == PENDING:
                 await operation
                 code = result(operation)
-            error = send_error(code, operation.c, data) if code else None
+            error = self._send_error(code, operation.c, data) if code else None
         except BaseException:
             operation.adapter.abandon(operation)
             raise
@@ -111,7 +130,7 @@ class AsyncSender:
             raise error
 
 
-class AsyncReceiver:
+class AsyncReceiver(Explains):
     """The awaitable verbs of a protocol that receives."""
 
     _handle: Any
@@ -142,7 +161,7 @@ class AsyncReceiver:
             raise
         operation.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return data
 
     def _look(self, operation: "AsyncOperation", ms: int) -> int:
@@ -170,7 +189,7 @@ class AsyncReceiver:
             raise
         operation.over = True
         if code:
-            raise NNGError.from_code(code)
+            raise self._recv_error(code)
         return message
 
     def __aiter__(self) -> AsyncIterator[bytes]:

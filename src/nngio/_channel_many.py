@@ -7,6 +7,7 @@ interrupt a verb, Ctrl-C and cancellation above all: it gives the batch back, an
 
 import time
 from collections.abc import Callable, Iterable
+from operator import index
 
 from nngio._channel import Receiver, Sender, slot_to_send
 from nngio._channel_async import send_error
@@ -45,6 +46,10 @@ def _listed(messages: "Iterable[Buffer | Message]") -> "list[Buffer | Message]":
 
 
 def _most(limit: int) -> int:
+    try:
+        limit = index(limit)
+    except TypeError:
+        raise TypeError(f"max is a number of messages, not {type(limit).__name__}") from None
     if limit < 1:
         raise ValueError(f"max is 1 or more, not {limit}")
     return min(limit, MAX)
@@ -69,13 +74,22 @@ def _begin(op: Any, handle: Any, items: "list[Any]", start: int, most: int, ms: 
     code: int = _send_bytes(int(_cast(_ADDRESS, op)), int(_cast(_ADDRESS, handle)), items, start, most, ms)
     if code != OTHER:
         return code
-    data = items[start]
-    if isinstance(data, Message):
-        code = lib.nngio_begin_send_box(op, handle, data._to_send(), ms)
-    else:
-        code = lib.nngio_begin_send(op, handle, *as_bytes_like(data), ms)
+    if isinstance(items[start], Message):
+        code = lib.nngio_begin_send_box(op, handle, *_given(items, start), ms)
+    else:  # no variable: a traceback would pin the item
+        code = lib.nngio_begin_send(op, handle, *_given(items, start), ms)
     op.count = code == 0
     return code
+
+
+def _given(items: "list[Any]", index: int) -> tuple[Any, ...]:
+    """What C takes for an item, whose turn it is. The error of one that is refused has it and those behind it in `unsent`."""
+    data = items[index]
+    try:
+        return (data._to_send(),) if isinstance(data, Message) else as_bytes_like(data)
+    except Exception as error:
+        vars(error)["unsent"] = items[index:]
+        raise
 
 
 def _unsent(error: NNGError, items: "list[Any]", sent: int) -> NNGError:
@@ -90,8 +104,10 @@ class ManySender(Sender):
         """Send messages in their order, and return when NNG has accepted the last. Otherwise as `send`, one after the other.
 
         `timeout` is for all of them together; the option `send_timeout` is for each. Raises what `send` does; the error's `unsent`
-        has what was not sent, in order, to be passed to `send_many` again, and its `message` the first of those. When Ctrl-C
-        interrupts the call, a `Message` tells whether it was sent; bytes don't.
+        has what was not sent, in order, to be passed to `send_many` again, and its `message` the first of those. What is refused,
+        such as a str, a `Message` that was sent or one that is being looked at, is so when its turn comes, and is the first in
+        the `unsent` of that `TypeError`, `BadState` or `BufferError`. When Ctrl-C interrupts the call, a `Message` tells whether it
+        was sent; bytes don't.
         """
         items = _listed(messages)
         clock = _Clock(timeout)

@@ -6,7 +6,7 @@ from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any
-from nngio._options import HasOptions, set_options
+from nngio._options import HasOptions, assign, set_options
 
 if TYPE_CHECKING:
     from nngio._socket import Socket
@@ -25,16 +25,23 @@ class Context(Channel, HasOptions):
     """
 
     _option_kind = "ctx"
+    _attributes = frozenset({"socket"})
     _handle: Any = None
 
+    socket: "Socket"
+    """The socket that it is of."""
+
     def __init__(self, socket: "Socket", options: dict[str, Any] | None = None) -> None:
-        self.socket = socket
+        kind = getattr(socket, "_context", None)
+        if kind is None or not isinstance(self, kind):
+            raise TypeError(_misfit(self, socket))
         socket._check_open()
         code = ffi.new("int *")
         handle = lib.nngio_context_open(socket._handle, socket._flags, code)
         check(code[0])
-        self._handle = own_handle(self, handle)
-        self._c = ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0]
+        assign(self, "_handle", own_handle(self, handle))
+        assign(self, "_c", ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])
+        assign(self, "socket", socket)
         if options:
             try:
                 set_options(self, options, {type(socket).__name__: type(socket)} | socket._makes)
@@ -73,3 +80,9 @@ class Context(Channel, HasOptions):
 
     def __repr__(self) -> str:
         return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}>"
+
+
+def _misfit(context: Context, socket: object) -> str:
+    name = next(cls.__name__ for cls in type(context).__mro__ if cls.__module__.startswith("nngio."))
+    made = f"a {name} is of a {name.removesuffix('Context')}0" if name != "Context" else "Context is what all contexts have in common"
+    return f"{made}, and this is a {type(socket).__name__}: make contexts with socket.context()"

@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping
 
-from nngio._address import TCPAddress
+from nngio._address import Address, TCPAddress
 from nngio._core import operation
 from nngio._core.duration import milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._core.loops import current
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import is_tls
+from nngio._core.urls import is_tls, url_text
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
-from nngio._options import AddressOption, BoolOption, SecondsOption, SizeOption
+from nngio._options import AddressOption, BoolOption, ReadOnly, SecondsOption, SizeOption
 from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from nngio._socket import Socket
+    from nngio._url import URL
 
 __all__ = ["Dialer", "DialerOptions"]
 
@@ -76,7 +77,9 @@ class Dialer(Endpoint):
         transports=(*IP, *NAMES),
         settable=IP,
     )
-    remote_address = AddressOption("remote-address", "The peer's address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES)
+    remote_address: ReadOnly[Address] = AddressOption(
+        "remote-address", "The peer's address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES
+    )
     tcp_nodelay = BoolOption(
         "tcp-nodelay",
         "Whether each message is sent at once (TCP_NODELAY); if not, small ones wait to be sent together.",
@@ -114,8 +117,8 @@ class Dialer(Endpoint):
         patch="websocket-size-limits",
     )
 
-    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]") -> None:
-        super().__init__(socket, url, tls, {**options})
+    def __init__(self, socket: "Socket", url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[DialerOptions]") -> None:
+        super().__init__(socket, url_text(url), tls, {**options})
 
     def start(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect.

@@ -7,7 +7,7 @@ from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
 from nngio._core.typing import TYPE_CHECKING, Any
-from nngio._core.urls import encode_url, is_tls, transport_of
+from nngio._core.urls import encode_url, fault, is_tls, transport_of
 from nngio._headers import Headers
 from nngio._options import HasOptions, Option, either, set_options
 from nngio._tls import TLSConfig, check_tls, configure, reason
@@ -29,6 +29,7 @@ class Endpoint(HasOptions):
     """What a dialer and a listener have in common: a URL, options, a start and an end."""
 
     _noun: str
+    _attributes = frozenset({"socket"})
     _ended = False
     """Whether it is closed for certain; it may be so otherwise, with its socket."""
 
@@ -114,7 +115,7 @@ class Endpoint(HasOptions):
             raise NNGError.from_code(code, f"{doing}: no transport of this build knows that kind of URL")
         if code:
             error = NNGError.from_code(code)
-            raise type(error)(f"{doing}: {error}{reason(code, self._url, self._tls)}", code=code)
+            raise type(error)(f"{doing}: {error}{reason(code, self._url, self._tls)}{fault(code, self._url, self._noun)}", code=code)
 
     def close(self) -> None:
         """Close it and its pipes. Closing it again does nothing. In a forked child, neither does closing it once."""

@@ -17,7 +17,7 @@ from nngio._core import library
 from nngio._core.closing import Closing
 from nngio._core.errors import Closed, ConnectionShutdown, InvalidArgument, MessageTooLarge, NNGError, ProtocolError
 from nngio._core.library import NULL, ffi, lib, python
-from nngio._core.urls import encode_url, host_of
+from nngio._core.urls import encode_url, host_of, url_text
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
 from nngio._streams import pointer_to, room
 from nngio._tls import HANDSHAKE, TLSConfig, reason
@@ -88,7 +88,8 @@ class Client(Closing):
     NNG: `nng_http_client_alloc`, `nng_http_client_free`.
     """
 
-    def __init__(self, url: str, *, tls: TLSConfig | None = None) -> None:
+    def __init__(self, url: str | URL, *, tls: TLSConfig | None = None) -> None:
+        url = url_text(url)
         self._url = url
         self._secure = check_url(url, tls)
         parts = URL(url)

@@ -20,7 +20,7 @@ from nngio._core.errors import AddressInUse, BadState, Closed, ForkedError, Inva
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import current
 from nngio._core.nng import patched
-from nngio._core.urls import encode_url
+from nngio._core.urls import encode_url, url_text
 from nngio._http_client import Connection, check_url
 from nngio._http_message import (
     TOKEN,
@@ -39,6 +39,8 @@ from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from nngio._url import URL
 
 __all__ = ["Handler", "Server"]
 
@@ -262,7 +264,8 @@ class Server(Closing):
 
     _closed = True
 
-    def __init__(self, url: str, *handlers: Handler, tls: TLSConfig | None = None) -> None:
+    def __init__(self, url: "str | URL", *handlers: Handler, tls: TLSConfig | None = None) -> None:
+        url = url_text(url)
         secure = check_url(url, tls)
         if library.forked:
             raise ForkedError()

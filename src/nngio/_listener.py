@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 
+from nngio._address import Address
 from nngio._core import library, nng
 from nngio._core.errors import AddressInUse, BadState, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import NO_SOCKET, any_port, no_socket
+from nngio._core.urls import NO_SOCKET, any_port, no_socket, url_text
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
-from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, SizeOption
+from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, ReadOnly, SizeOption
 from nngio._tls import TLSConfig
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from nngio._socket import Socket
+    from nngio._url import URL
 
 __all__ = ["Listener", "ListenerOptions", "socket_pair"]
 
@@ -50,7 +52,7 @@ class Listener(Endpoint):
         default="the socket's",
         transports=(*FILES, *IP, "socket"),
     )
-    port = IntOption(
+    port: ReadOnly[int] = IntOption(
         "tcp-bound-port",
         "The port that it is bound to, once it is started.",
         nng="NNG_OPT_TCP_BOUND_PORT",
@@ -58,14 +60,16 @@ class Listener(Endpoint):
         transports=IP,
         late=True,
     )
-    local_address = AddressOption(
+    local_address: ReadOnly[Address] = AddressOption(
         "local-address",
         "The address that it is bound to, once it is started.",
         nng="NNG_OPT_LOCADDR",
         readonly=True,
         transports=(*FILES, *IP, *NAMES),
     )
-    remote_address = AddressOption("remote-address", "Its own address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES)
+    remote_address: ReadOnly[Address] = AddressOption(
+        "remote-address", "Its own address.", nng="NNG_OPT_REMADDR", readonly=True, transports=NAMES
+    )
     tcp_nodelay = BoolOption(
         "tcp-nodelay",
         "Whether each message is sent at once (TCP_NODELAY); if not, small ones wait to be sent together.",
@@ -111,8 +115,8 @@ class Listener(Endpoint):
         transports=WEB,
     )
 
-    def __init__(self, socket: "Socket", url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> None:
-        super().__init__(socket, url, tls, {**options})
+    def __init__(self, socket: "Socket", url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> None:
+        super().__init__(socket, url_text(url), tls, {**options})
 
     def start(self) -> None:
         """Bind and accept.

@@ -5,6 +5,8 @@ fills it again. The box's owner (`_core/owner.py`) is the body's buffer too: eac
 is never freed. And a message that is being looked at is not handed to NNG: the box counts its views.
 """
 
+from operator import index
+
 from nngio._core import library
 from nngio._core.errors import BadState, ForkedError, NoMemory, check
 from nngio._core.library import NULL, ffi, lib
@@ -46,6 +48,10 @@ class Message(EditableMessage):
             return
         if data is not None:
             raise TypeError("give data or size, not both: the size of data is its own")
+        try:
+            size = index(size)
+        except TypeError:
+            raise TypeError(f"size is a number of bytes, not {type(size).__name__}") from None
         if size < 0:
             raise ValueError(f"a message has 0 bytes or more, not {size}")
         if size > MAX_SIZE:
@@ -102,7 +108,7 @@ class Message(EditableMessage):
     @header.setter
     def header(self, data: "Buffer") -> None:
         msg = self._msg()
-        pointer, length = as_bytes_like(data)
+        pointer, length = as_bytes_like(data, "a header")
         if length > MAX_HEADER:
             raise ValueError(f"a header has at most {MAX_HEADER} bytes, not {length}")
         lib.nng_msg_header_clear(msg)
@@ -118,6 +124,10 @@ class Message(EditableMessage):
 
     @pipe.setter
     def pipe(self, pipe: "Pipe") -> None:
+        from nngio._pipe import Pipe
+
+        if not isinstance(pipe, Pipe):
+            raise TypeError(f"a message's pipe is a Pipe, not {type(pipe).__name__}")
         lib.nng_msg_set_pipe(self._msg(), pipe._c)
 
     def copy(self) -> "Message":

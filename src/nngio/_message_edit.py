@@ -16,8 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_HEADER = 64
 
 
-def as_bytes_like(data: "Buffer") -> tuple[Any, int]:
-    """What cffi passes as a pointer for `data`, and its size in bytes; TypeError for what has no buffer.
+def as_bytes_like(data: "Buffer", what: str = "a message") -> tuple[Any, int]:
+    """What cffi passes as a pointer for `data`, and its size in bytes; TypeError for what has no buffer, which is to be `what`.
 
     A `bytes` is passed as it is. Anything else is pinned for as long as the pointer lives; one whose bytes don't lie in
     one piece is copied into one.
@@ -25,12 +25,14 @@ def as_bytes_like(data: "Buffer") -> tuple[Any, int]:
     if isinstance(data, bytes):
         return data, len(data)
     if isinstance(data, str):
-        raise TypeError("a message is bytes, not str: encode it first, as in text.encode()")
+        raise TypeError(f"{what} is bytes, not str: encode it first, as in text.encode()")
     try:
         view = memoryview(data)
     except TypeError:
+        if isinstance(data, EditableMessage):
+            raise TypeError(f"{what} is bytes, not a Message: bytes(message) has its body, and message.copy() is another Message") from None
         raise TypeError(
-            f"a message is bytes, or another object with a buffer (bytearray, memoryview, array, ...), not {type(data).__name__}"
+            f"{what} is bytes, or another object with a buffer (bytearray, memoryview, array, ...), not {type(data).__name__}"
         ) from None
     if not view.c_contiguous:
         copy = view.tobytes()
@@ -161,7 +163,7 @@ class EditableMessage:
 
     def _header_put(self, function: Any, data: "Buffer") -> None:
         msg = self._msg()
-        pointer, length = as_bytes_like(data)
+        pointer, length = as_bytes_like(data, "a header")
         there = lib.nng_msg_header_len(msg)
         if there + length > MAX_HEADER:
             raise ValueError(f"a header has at most {MAX_HEADER} bytes, not {there + length}")

@@ -18,13 +18,20 @@ from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, o
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Never
 
 __all__ = [
     "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "Option",
-    "PermissionsOption", "SecondsOption", "SizeOption", "StringOption", "either", "options_of", "set_options",
+    "PermissionsOption", "ReadOnly", "SecondsOption", "SizeOption", "StringOption", "assign", "either", "options_of", "set_options",
 ]  # fmt: skip
 
 T = TypeVar("T")
+
+assign = object.__setattr__
+"""Sets an attribute that an object is known to have."""
+
+_settable: set[str] = set()
+"""The names of the options that can be set, of whatever class."""
 
 
 class HasOptions:
@@ -32,6 +39,33 @@ class HasOptions:
 
     _option_kind: str
     _c: Any
+    _attributes: ClassVar[frozenset[str]] = frozenset()
+    """What it keeps under a public name, beside what its class has."""
+
+    if not TYPE_CHECKING:  # type checkers would take any name where they see this
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set an option, or what the class has else; AttributeError for a name that would be misspelt or of no effect.
+
+            A class derived from one of nngio's may have attributes of its own, but none with the name of an option that it lacks.
+            """
+            if name[:1] != "_" and not hasattr(type(self), name) and name not in self._attributes:
+                self._check_attribute(name)
+            assign(self, name, value)
+
+    def _check_attribute(self, name: str) -> None:
+        cls = type(self)
+        if cls.__module__.partition(".")[0] == "nngio" or name in _settable:
+            from nngio._option_hints import hint
+
+            raise AttributeError(hint(cls, name, self._elsewhere(), making=False))
+
+    def _elsewhere(self) -> Mapping[str, type]:
+        """Who may have an option that this doesn't have, by what makes it."""
+        socket = self.__dict__.get("socket", self)
+        makes: dict[str, type] = getattr(socket, "_makes", {})
+        whose: dict[str, type] = {} if socket is self else {type(socket).__name__: type(socket)}
+        return whose | makes
 
     def _get(self, ctype: str, suffix: str, name: bytes) -> Any:
         out = ffi.new(ctype)
@@ -47,7 +81,21 @@ class HasOptions:
         """Refuse an option that an object like this one doesn't have, or not now."""
 
 
-class Option(Generic[T]):
+class ReadOnly(Generic[T]):
+    """What type checkers see of an option that can only be read."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> "Option[T]": ...
+        @overload
+        def __get__(self, instance: HasOptions, owner: type) -> T: ...
+        def __get__(self, instance: HasOptions | None, owner: type) -> "Option[T] | T": ...
+
+        def __set__(self, instance: HasOptions, value: Never) -> None: ...
+
+
+class Option(ReadOnly[T]):
     """One option, to be read and, unless `readonly`, set.
 
     Args:
@@ -114,6 +162,8 @@ class Option(Generic[T]):
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self.attribute = attribute
+        if not self.readonly:
+            _settable.add(attribute)
 
     @overload
     def __get__(self, instance: None, owner: type) -> "Option[T]": ...
@@ -394,18 +444,7 @@ def set_options(target: HasOptions, options: Mapping[str, Any], elsewhere: Mappi
     """Set options by their names. `elsewhere` has the classes that another one may belong to, by who makes them."""
     for name, value in options.items():
         if not isinstance(getattr(type(target), name, None), Option):
-            raise TypeError(_unknown(type(target), name, elsewhere or {}))
+            from nngio._option_hints import hint
+
+            raise TypeError(hint(type(target), name, elsewhere or {}, making=True))
         setattr(target, name, value)
-
-
-def _unknown(cls: type, name: str, elsewhere: Mapping[str, type]) -> str:
-    import difflib
-
-    text = f"{cls.__name__} has no option {name!r}"
-    places = [place for place, other in elsewhere.items() if isinstance(getattr(other, name, None), Option)]
-    if places:
-        return f"{text}: it is for {either(f'{place}(..., {name}=...)' for place in places)}"
-    settable = [known for known, option in options_of(cls).items() if not option.readonly]
-    if close := difflib.get_close_matches(name, settable, 1):
-        return f"{text}; did you mean {close[0]!r}?"
-    return f"{text}; it has {either(settable, 'and')}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from nngio._admission import Admission
 from nngio._core import library
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.loops import take
@@ -78,14 +78,14 @@ class HasPeers:
         Raises `TimedOut`, and `Closed` when the socket is closed. Ctrl-C interrupts the call. Thread-safe.
         """
         _check_number(n, "n", "peers", 0)
-        ms = milliseconds(timeout)
+        ms = call_milliseconds(timeout)
         self._check_open()
         self._peers_outcome(complete(ms, lib.nngio_begin_peers, self._handle, n), n)
 
     async def await_for_peers(self, n: int = 1, *, timeout: float | None = None) -> None:
         """Return when at least `n` peers are connected. The awaitable `wait_for_peers`, on asyncio and trio; can be cancelled."""
         _check_number(n, "n", "peers", 0)
-        milliseconds(timeout)  # refuses what is no timeout
+        call_milliseconds(timeout)  # refuses what is no timeout
         self._check_open()
         operation = await take()
         try:

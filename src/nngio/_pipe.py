@@ -5,7 +5,7 @@ from nngio._core import library, nng
 from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
-from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption
+from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption, assign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,8 +162,8 @@ class Pipe(HasOptions):
     @classmethod
     def _from_id(cls, number: int) -> "Pipe":
         pipe = cls.__new__(cls)
-        pipe.id = number
-        pipe._c = ffi.new("nng_pipe *", {"id": number})[0]
+        assign(pipe, "id", number)
+        assign(pipe, "_c", ffi.new("nng_pipe *", {"id": number})[0])
         return pipe
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
@@ -258,6 +258,9 @@ class Pipe(HasOptions):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipe can't be copied or pickled: it is a connection of this process; its info can")
 
     def __repr__(self) -> str:
         peer: Address | str

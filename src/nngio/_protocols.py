@@ -10,7 +10,7 @@ blocking, where a failed attempt changes nothing:
   attempt can end up behind sends that wait, and stay there.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from nngio._channel import Receiver, Sender
 from nngio._channel_many import ManyReceiver, ManySender
@@ -19,9 +19,9 @@ from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import BadState, ForkedError, NotSupported, TimedOut, check
 from nngio._core.library import lib
-from nngio._core.typing import TYPE_CHECKING
+from nngio._core.typing import TYPE_CHECKING, ClassVar
 from nngio._message import Message, as_bytes_like
-from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, SecondsOption
+from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, ReadOnly, SecondsOption
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
 SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
 SURVEYS: int = lib.NNGIO_SURVEYS
 
+BAD_STATE: int = lib.NNG_ESTATE
+CANCELED: int = lib.NNG_ECANCELED
+
 MOST_BUFFERED = 8192
 
 
@@ -103,11 +106,11 @@ class _Receives(Receiver, HasOptions):
 
 
 class _SendFD(HasOptions):
-    send_fd = FDOption("send-fd", "A descriptor that can be read while a message could be sent.", nng="NNG_OPT_SENDFD")
+    send_fd: ReadOnly[int] = FDOption("send-fd", "A descriptor that can be read while a message could be sent.", nng="NNG_OPT_SENDFD")
 
 
 class _RecvFD(HasOptions):
-    recv_fd = FDOption(
+    recv_fd: ReadOnly[int] = FDOption(
         "recv-fd",
         "A descriptor that can be read while a message waits in NNG. Receive with `try_recv` until it raises `TryAgain` before you "
         "wait: it knows nothing of messages that nngio has, such as that of a receive that was cancelled. With `prefetch`, that is "
@@ -125,14 +128,24 @@ class _Both(_Sends, _Receives):
 
 
 class _Asks(_Both):
-    _is_raw = False
-
     def _check_cooked(self) -> None:
         if self._is_raw:
             raise NotSupported(
                 f"a raw {type(self).__name__} doesn't number what it asks, nor look for the answers: send a Message with a header, and "
                 "match what is received yourself; or open it without raw=True"
             )
+
+
+class _Replies(_Both):
+    _why_not_send: ClassVar[dict[int, str]] = {BAD_STATE: "this {} has no request to reply to: receive one first, and reply once"}
+    _why_not_recv: ClassVar[dict[int, str]] = {
+        BAD_STATE: "another receive on this {} waits already; use socket.context() for several at a time"
+    }
+
+
+class _Answers(_Both):
+    _why_not_send: ClassVar[dict[int, str]] = {BAD_STATE: "this {} has no survey to answer: receive one first, and answer once"}
+    _why_not_recv = _Replies._why_not_recv
 
 
 class _SendsMany(_Sends, ManySender):
@@ -170,6 +183,13 @@ class _RawBuffer(HasOptions):
 
 
 class _Requests(_Asks):
+    _why_not_send: ClassVar[dict[int, str]] = {
+        CANCELED: "another request on this {} took its place; use socket.context() for several at a time"
+    }
+    _why_not_recv: ClassVar[dict[int, str]] = _why_not_send | {
+        BAD_STATE: "this {} has no request under way: send one first (or another receive waits for its reply already)"
+    }
+
     resend_time = DurationOption(
         "req:resend-time",
         "When an unanswered request is sent again, so that it may arrive twice. Without that, one whose connection is lost fails.",
@@ -180,19 +200,33 @@ class _Requests(_Asks):
     )
 
     def request(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
-        """Send a request and return the reply: `send` and `recv`, each with this timeout. Raises `NotSupported` on a raw socket."""
+        """Send a request and return the reply: `send` and `recv`, each with this timeout.
+
+        A socket or context has one request at a time: another, of whatever thread or task, takes the place of the one that waits
+        for its reply, which raises `Canceled`. Use a `context()` for each. Raises `NotSupported` on a raw socket.
+        """
         self._check_cooked()
         self.send(data, timeout=timeout)
         return self.recv(timeout=timeout)
 
     async def arequest(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
-        """Send a request and return the reply. The awaitable `request`. Cancellation gives up the request."""
+        """Send a request and return the reply. The awaitable `request`; a context for each that waits at the same time.
+
+        Cancellation gives up the request.
+        """
         self._check_cooked()
         await self.asend(data, timeout=timeout)
         return await self.arecv(timeout=timeout)
 
 
 class _Surveys(_Asks):
+    _why_not_send: ClassVar[dict[int, str]] = {
+        CANCELED: "another survey on this {} took its place; use socket.context() for several at a time"
+    }
+    _why_not_recv: ClassVar[dict[int, str]] = _why_not_send | {
+        BAD_STATE: "this {} has no survey under way: none was sent yet, or the survey_time of the last one is over; send one first"
+    }
+
     survey_time = SecondsOption(
         "surveyor:survey-time",
         "How long respondents have to answer a survey.",
@@ -254,14 +288,12 @@ class _Subscribes(_ReceivesMany):
         """
         self._topic(b"sub:unsubscribe", topic)
 
-    _is_raw = False
-
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
         if library.forked:
             raise ForkedError()
         if self._is_raw:
             raise NotSupported("a raw SUB has no topics: it receives everything")
-        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
         check(lib.nng_socket_set(self._c, option, pointer, length))
 
 
@@ -269,7 +301,7 @@ class ReqContext(_Requests, Context):
     """One request at a time, beside those of the socket's other contexts."""
 
 
-class RepContext(_Both, Context):
+class RepContext(_Replies, Context):
     """One request to be answered at a time, beside those of the socket's other contexts."""
 
 
@@ -277,7 +309,7 @@ class SubContext(_Subscribes, Context):
     """Subscriptions and a buffer of its own. It does not have those of its socket."""
 
     def _topic(self, option: bytes, topic: "Buffer | str") -> None:
-        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic)
+        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
         check(lib.nngio_ctx_set(self._handle, option, pointer, length))
 
 
@@ -285,7 +317,7 @@ class SurveyorContext(_Surveys, Context):
     """One survey at a time, beside those of the socket's other contexts."""
 
 
-class RespondentContext(_Both, Context):
+class RespondentContext(_Answers, Context):
     """One survey to be answered at a time, beside those of the socket's other contexts."""
 
 
@@ -363,16 +395,18 @@ class Pub0(_SendsMany, _SendFD, Socket):
 
 
 class Sub0(_Subscribes, _RecvFD, Socket):
-    """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or a list of them, and so does the method.
+    """Receives from publishers what it has subscribed to: `subscribe=` takes a topic or several, in a list or what else can be iterated
+    over, and the method one.
 
     NNG: `nng_sub0_open`.
     """
 
     _open, _open_raw = "nng_sub0_open", "nng_sub0_open_raw"
+    _context = SubContext
     _flags = TRY_RECV
 
-    def __init__(self, *, subscribe: "Buffer | str | list[bytes] | list[str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
-        self._first_topics = [] if subscribe is None else subscribe if isinstance(subscribe, list) else [subscribe]
+    def __init__(self, *, subscribe: "Buffer | str | Iterable[Buffer | str] | None" = None, **arguments: "Unpack[Sub0Arguments]") -> None:
+        self._first_topics = [] if subscribe is None else _topics(subscribe)
         super().__init__(**arguments)
 
     def _prepare(self) -> None:
@@ -382,6 +416,17 @@ class Sub0(_Subscribes, _RecvFD, Socket):
     def context(self, **options: "Unpack[SubContextOptions]") -> SubContext:
         """A context, with subscriptions of its own; `options` are its own. NNG: `nng_ctx_open`."""
         return SubContext(self, {**options})
+
+
+def _topics(given: "Buffer | str | Iterable[Buffer | str]") -> "list[Buffer | str]":
+    """The topics in what may be one or several."""
+    if not isinstance(given, str):
+        try:
+            memoryview(given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        except TypeError:
+            if isinstance(given, Iterable):
+                return list(given)
+    return [given]  # type: ignore[list-item]  # pyright: ignore[reportReturnType]
 
 
 class Push0(_SendsMany, _SendFD, Socket):
@@ -411,6 +456,7 @@ class Req0(_Requests, _RawBuffer, _BothFD, Socket):
     """Sends a request, then receives its reply. NNG: `nng_req0_open`."""
 
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
+    _context = ReqContext
     _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
     _raw_flags = INLINE_SEND | TRY_RECV
     send_buffer = _send_buffer(raw=True)
@@ -432,10 +478,11 @@ class Req0(_Requests, _RawBuffer, _BothFD, Socket):
         return ReqContext(self, {**options})
 
 
-class Rep0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
+class Rep0(_Replies, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a request, then sends its reply. NNG: `nng_rep0_open`."""
 
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
+    _context = RepContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 
@@ -452,6 +499,7 @@ class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
     """Asks all its peers, and receives their answers for a time. NNG: `nng_surveyor0_open`."""
 
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
+    _context = SurveyorContext
     _flags = TRY_SEND | SEND_RESTARTS | SURVEYS
     _raw_flags = INLINE_SEND | TRY_RECV
 
@@ -464,10 +512,11 @@ class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
         return SurveyorContext(self, {**options})
 
 
-class Respondent0(_Both, _Hops, _RawBuffer, _BothFD, Socket):
+class Respondent0(_Answers, _Hops, _RawBuffer, _BothFD, Socket):
     """Receives a survey, then sends its answer. NNG: `nng_respondent0_open`."""
 
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
+    _context = RespondentContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
     _raw_flags = INLINE_SEND | TRY_RECV
 

@@ -3,17 +3,19 @@
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nngio._admission import Admission
 from nngio._channel import Channel, Receiver
 from nngio._core import library
+from nngio._core.duration import call_milliseconds
 from nngio._core.errors import Closed, ForkedError, InvalidArgument, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.loops import current, runs_here
 from nngio._core.operation import new_operation
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from nngio._core.urls import ParsedURL, url_text
 from nngio._dialer import Dialer, DialerOptions
 from nngio._events import close_handlers
 from nngio._listener import Listener, ListenerOptions
@@ -24,9 +26,11 @@ from nngio._options import (
     IntOption,
     NameOption,
     Option,
+    ReadOnly,
     SecondsOption,
     SizeOption,
     StringOption,
+    assign,
     set_options,
 )
 from nngio._peers import HasPeers
@@ -35,8 +39,10 @@ from nngio._tls import TLSConfig, check_tls
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from nngio._arguments import URLs
     from nngio._endpoint import Endpoint
     from nngio._stats import Statistic
+    from nngio._url import URL
 
 __all__ = ["Socket", "open_sockets"]
 
@@ -46,25 +52,55 @@ open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
 """Those that were not closed yet, but for those that the collector is about to finalize."""
 
 
+def _several(urls: "URLs") -> "Iterable[str | URL]":
+    """The URLs in what may be one or several."""
+    if urls is None:
+        return ()
+    if isinstance(urls, str | bytes | bytearray | ParsedURL) or not isinstance(urls, Iterable):
+        return (url_text(urls),)
+    return urls
+
+
+class _NotMade:
+    """What a socket has, of a class with an `__init__` of its own, until `Socket.__init__` has made it."""
+
+    names = ("_c", "_dialers", "_endpoints", "_handle", "_handlers", "_listeners", "_owner")
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise RuntimeError(f"this {owner.__name__} was not made: its __init__ has to call super().__init__(...), and that has to succeed")
+
+
 class Socket(Channel, HasPeers, HasOptions):
     """A socket of one of NNG's protocols; the classes named after those are what you make.
 
-    `listen` and `dial` take one URL or several, and are done once the options are set; any option of the class can be given
-    by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `raw=True` opens the protocol's raw mode, where it has one.
-    `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster, where
-    messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing. `admission` has
-    rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not given one of their own.
+    `listen` and `dial` take one URL, as text or `URL`, or several, and are done once the options are set; any option of the class
+    can be given by its name: `Pub0(listen="tcp://*:5555", send_buffer=64)`. `block` and `dial_timeout` are for each `dial`:
+    whether it waits for the first connection, and how many seconds at most. `raw=True` opens the protocol's raw mode, where it
+    has one. `prefetch` is how many messages to read ahead of the receives, for PAIR, PULL, SUB and BUS, and raw sockets: faster,
+    where messages come faster than they are received one by one. See `docs/many.md` for what it means to load balancing.
+    `admission` has rules for who may connect. `tls` is for those dialers and listeners of `tls+tcp://` and `wss://` that are not
+    given one of their own.
 
     Use it in a `with` block, or `close()` it: one that is dropped while open is closed with a `ResourceWarning`.
     All methods are thread-safe, `close` included. A socket doesn't survive a fork.
     """
 
     _option_kind = "socket"
-    _open: ClassVar[str]
+    _open: ClassVar[str] = ""
     _open_raw: ClassVar[str | None] = None
     _flags: int = 0
     _raw_flags: ClassVar[int] = lib.NNGIO_TRY_SEND | lib.NNGIO_TRY_RECV
     _handle: Any = None
+    _listeners: list[Listener]
+    _dialers: list[Dialer]
+    _lately_closed: "deque[Endpoint]"
+    """Of its own, those that were closed last, which the events of their pipes still name."""
+    _tls: TLSConfig | None = None
+    _prefetch = 0
+    _context: ClassVar[type[Channel] | None] = None
+    """The class of its contexts."""
     _makes: ClassVar[dict[str, type]] = {"dial": Dialer, "listen": Listener}
     """What may have an option that a socket doesn't have, by the method that makes it."""
     _closed = False
@@ -72,31 +108,39 @@ class Socket(Channel, HasPeers, HasOptions):
     def __init__(
         self,
         *,
-        listen: "str | list[str] | tuple[str, ...] | None" = None,
-        dial: "str | list[str] | tuple[str, ...] | None" = None,
+        listen: "URLs" = None,
+        dial: "URLs" = None,
         raw: bool = False,
         block: bool = True,
+        dial_timeout: float | None = None,
         prefetch: int = 0,
         admission: Admission | None = None,
         tls: TLSConfig | None = None,
         **options: Any,
     ) -> None:
         check_tls(tls)
-        self._tls = tls
+        if dial_timeout is not None:
+            call_milliseconds(dial_timeout)  # refuses what is no timeout
         opener = self._opener(raw)
-        self._is_raw = bool(raw)
-        self._listeners: list[Listener] = []
-        self._dialers: list[Dialer] = []
-        self._lately_closed: deque[Endpoint] = deque(maxlen=64)  # what the events of their pipes still name
-        self._endpoints = weakref.WeakValueDictionary()
-        self._handlers = set()
+        # By `assign`, which is faster than the class's own; `__dict__` would be too, and make each later look at an attribute slower.
+        if tls is not None:
+            assign(self, "_tls", tls)
+        if raw:
+            assign(self, "_is_raw", True)
+        assign(self, "_listeners", [])
+        assign(self, "_dialers", [])
+        assign(self, "_lately_closed", deque(maxlen=64))
+        assign(self, "_endpoints", weakref.WeakValueDictionary())
+        assign(self, "_handlers", set())
         code = ffi.new("int *")
         flags = self._raw_flags | lib.NNGIO_RAW | (self._flags & lib.NNGIO_KEEP_SEND) if raw else self._flags
-        self._prefetch = self._check_prefetch(prefetch, flags)
+        self._check_prefetch(prefetch, flags)
         handle = lib.nngio_socket_open(ffi.addressof(lib, opener), flags, code)
         check(code[0])
-        self._handle = own_handle(self, handle)
-        self._c = ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0]
+        assign(self, "_handle", own_handle(self, handle))
+        assign(self, "_c", ffi.new("nng_socket *", {"id": lib.nngio_handle_id(handle)})[0])
+        if prefetch:
+            assign(self, "_prefetch", prefetch)
         open_sockets.add(self)
         try:
             set_options(self, options, self._makes)
@@ -105,15 +149,22 @@ class Socket(Channel, HasPeers, HasOptions):
             self._prepare()
             if prefetch:
                 check(lib.nngio_prefetch(handle, prefetch))
-            for url in (listen,) if isinstance(listen, str) else listen or ():
+            for url in _several(listen):
                 self.listen(url)
-            for url in (dial,) if isinstance(dial, str) else dial or ():
-                self.dial(url, block=block)
+            for url in _several(dial):
+                self.dial(url, block=block, timeout=dial_timeout)
         except BaseException:
             self.close()
             raise
 
-    def _check_prefetch(self, number: int, flags: int) -> int:
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        # Not in nngio's own classes, which have no use for it: looking up what stands before it takes longer.
+        if "__init__" in vars(cls) and cls.__module__.partition(".")[0] != "nngio":
+            for name in _NotMade.names:
+                setattr(cls, name, _NotMade())
+
+    def _check_prefetch(self, number: int, flags: int) -> None:
         name = type(self).__name__
         if not isinstance(number, int):
             raise TypeError(f"prefetch is a number of messages, not {type(number).__name__}")
@@ -123,7 +174,6 @@ class Socket(Channel, HasPeers, HasOptions):
             raise InvalidArgument(f"{name} receives nothing that it could prefetch")
         if number and flags & (lib.NNGIO_SEND_RESTARTS | lib.NNGIO_SEND_NEEDS_ONE):
             raise InvalidArgument(f"{name} can't prefetch: it receives one message for each that it sends")
-        return number
 
     @property
     def prefetch(self) -> int:
@@ -140,6 +190,11 @@ class Socket(Channel, HasPeers, HasOptions):
 
     def _opener(self, raw: bool) -> str:
         """The name of NNG's function that opens such a socket."""
+        if not self._open:
+            raise TypeError(
+                f"{type(self).__name__} has no protocol: use Pair0, Pair1, Bus0, Pub0, Sub0, Push0, Pull0, Req0, Rep0, Surveyor0 or "
+                "Respondent0, or derive from one of these"
+            )
         if not raw:
             return self._open
         if self._open_raw is None:
@@ -149,11 +204,15 @@ class Socket(Channel, HasPeers, HasOptions):
     # Options that every socket has.
 
     name = NameOption("socket-name", "A name for statistics and logs.", nng="NNG_OPT_SOCKNAME", default="its number", longest=63)
-    raw = BoolOption("raw", "Whether this is a raw socket.", nng="NNG_OPT_RAW", readonly=True)
-    protocol = IntOption("protocol", "The protocol's number.", nng="NNG_OPT_PROTO", readonly=True)
-    protocol_name = StringOption("protocol-name", "The protocol's name, such as `req`.", nng="NNG_OPT_PROTONAME", readonly=True)
-    peer_protocol = IntOption("peer", "The number of the protocol that peers must have.", nng="NNG_OPT_PEER", readonly=True)
-    peer_protocol_name = StringOption("peer-name", "The name of the protocol that peers must have.", nng="NNG_OPT_PEERNAME", readonly=True)
+    raw: ReadOnly[bool] = BoolOption("raw", "Whether this is a raw socket.", nng="NNG_OPT_RAW", readonly=True)
+    protocol: ReadOnly[int] = IntOption("protocol", "The protocol's number.", nng="NNG_OPT_PROTO", readonly=True)
+    protocol_name: ReadOnly[str] = StringOption(
+        "protocol-name", "The protocol's name, such as `req`.", nng="NNG_OPT_PROTONAME", readonly=True
+    )
+    peer_protocol: ReadOnly[int] = IntOption("peer", "The number of the protocol that peers must have.", nng="NNG_OPT_PEER", readonly=True)
+    peer_protocol_name: ReadOnly[str] = StringOption(
+        "peer-name", "The name of the protocol that peers must have.", nng="NNG_OPT_PEERNAME", readonly=True
+    )
     recv_max_size = SizeOption(
         "recv-size-max",
         "The largest message that a peer may send, in bytes; a peer that sends more is disconnected. It is set on all dialers and "
@@ -219,8 +278,9 @@ class Socket(Channel, HasPeers, HasOptions):
             raise ForkedError()
         if self.closed:
             raise Closed("this socket is closed")
+        self._handle  # noqa: B018  # raises where it was not made
 
-    def listen(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
+    def listen(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL and return the listener; `port` and `url` tell the port that it got for 0.
 
         `tls` has the certificate to show, for `tls+tcp://` and `wss://`. `options` are the listener's.
@@ -232,7 +292,7 @@ class Socket(Channel, HasPeers, HasOptions):
         self._listeners.append(listener)
         return listener
 
-    def _listen(self, url: str, tls: TLSConfig | None, options: dict[str, Any]) -> Listener:
+    def _listen(self, url: "str | URL", tls: TLSConfig | None, options: dict[str, Any]) -> Listener:
         listener = Listener(self, url, tls=tls, **options)
         try:
             listener.start()
@@ -243,7 +303,7 @@ class Socket(Channel, HasPeers, HasOptions):
 
     def dial(
         self,
-        url: str,
+        url: "str | URL",
         *,
         block: bool = True,
         timeout: float | None = None,
@@ -272,7 +332,7 @@ class Socket(Channel, HasPeers, HasOptions):
         Calls that wait on it in other threads, and pending aios, end with `Closed`. Messages that are still queued are lost:
         NNG doesn't wait for them. Blocks while pipes are torn down, up to 100 ms for a websocket. NNG: `nng_close`.
         """
-        if self._handle is not None:
+        if "_handle" in self.__dict__:
             close_handlers(self._handlers)
             lib.nngio_handle_close(self._handle)  # which is nothing in a forked child, and the second time
             self._ended()
@@ -295,7 +355,7 @@ class Socket(Channel, HasPeers, HasOptions):
         self._closed = True
         open_sockets.discard(self)
 
-    async def alisten(self, url: str, *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
+    async def alisten(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.
@@ -306,7 +366,7 @@ class Socket(Channel, HasPeers, HasOptions):
 
     async def adial(
         self,
-        url: str,
+        url: "str | URL",
         *,
         timeout: float | None = None,
         block: bool = True,
@@ -319,7 +379,9 @@ class Socket(Channel, HasPeers, HasOptions):
         """
         # Only a URL with a source address needs the name server before the dialer is started.
         dialer = (
-            await made_in_thread(lambda: Dialer(self, url, tls=tls, **options)) if ";" in url else Dialer(self, url, tls=tls, **options)
+            await made_in_thread(lambda: Dialer(self, url, tls=tls, **options))
+            if ";" in url_text(url)
+            else Dialer(self, url, tls=tls, **options)
         )
         try:
             await dialer.astart(block=block, timeout=timeout)
@@ -334,7 +396,7 @@ class Socket(Channel, HasPeers, HasOptions):
         return self
 
     def __del__(self) -> None:
-        if self._handle is None or library.forked or self.closed:
+        if "_handle" not in self.__dict__ or library.forked or self.closed:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         if library.exiting:
@@ -347,6 +409,8 @@ class Socket(Channel, HasPeers, HasOptions):
             self.close()
 
     def __repr__(self) -> str:
+        if "_handle" not in self.__dict__:
+            return f"<nngio.{type(self).__name__}, not made>"
         if library.forked:
             state = ", its parent's"
         elif self.closed:

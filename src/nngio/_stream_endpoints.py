@@ -13,7 +13,7 @@ from nngio._core.library import ffi, lib, python
 from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
-from nngio._core.urls import NO_SOCKET, any_port, encode_url, no_socket, transport_of
+from nngio._core.urls import NO_SOCKET, any_port, encode_url, fault, no_socket, transport_of, url_text
 from nngio._options import (
     AddressOption,
     BoolOption,
@@ -31,6 +31,8 @@ from nngio._tls import TLSConfig, check_tls, configure, reason
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from nngio._url import URL
 
 __all__ = ["StreamDialer", "StreamListener"]
 
@@ -89,7 +91,8 @@ class StreamEndpoint(Closing, StreamObject):
             raise Closed(f"{self._noun} {self._url}: this {type(self).__name__} is closed")
         if code:
             error = NNGError.from_code(code)
-            raise type(error)(f"{self._noun} {self._url}: {error}{reason(code, self._url, self._tls)}", code=code)
+            why = reason(code, self._url, self._tls) + fault(code, self._url, self._noun)
+            raise type(error)(f"{self._noun} {self._url}: {error}{why}", code=code)
 
     @property
     def url(self) -> str:
@@ -136,10 +139,10 @@ class StreamDialer(StreamEndpoint):
     local_address = AddressOption("local-address", "The address to connect from. Not of ipc.")
     request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
 
-    def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
+    def __init__(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._options: dict[tuple[str, bytes], Any] = {}
         self._attempts: set[Attempt] = set()
-        self._make(url, tls)
+        self._make(url_text(url), tls)
         configure(self, tls)
         set_options(self, options)
 
@@ -249,8 +252,9 @@ class StreamListener(StreamEndpoint):
         "ws:response-header:", "Headers to send with the response, by their names.", patch="websocket-response-header"
     )
 
-    def __init__(self, url: str, *, tls: TLSConfig | None = None, **options: Any) -> None:
+    def __init__(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._closed = True
+        url = url_text(url)
         self._make(url, tls)
         try:
             configure(self, tls)
@@ -271,7 +275,7 @@ class StreamListener(StreamEndpoint):
             self._url = f"abstract://{quote_from_bytes(address.name, safe='')}"
 
     @classmethod
-    async def alisten(cls, url: str, *, tls: TLSConfig | None = None, **options: Any) -> "Self":
+    async def alisten(cls, url: "str | URL", *, tls: TLSConfig | None = None, **options: Any) -> "Self":
         """Make one. What looks up a host's name doesn't hold up the loop.
 
         A cancellation is raised when the name is resolved, and the listener closed by then.

@@ -3,7 +3,7 @@
 from nngio._core.errors import InvalidArgument, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, final
-from nngio._core.urls import encode_url
+from nngio._core.urls import ParsedURL, encode_url, url_text
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -14,7 +14,7 @@ _FIELDS = ("scheme", "userinfo", "host", "hostname", "port", "path", "query", "f
 
 
 @final
-class URL:
+class URL(ParsedURL):
     """An address of NNG's, taken apart by the parser that NNG's dialers and listeners use.
 
     `URL(text)` raises `InvalidArgument` for what isn't one; it doesn't look whether the transport exists, or the host. NNG lowers the
@@ -49,6 +49,7 @@ class URL:
     """The text that it was made from."""
 
     def __init__(self, text: str) -> None:
+        text = url_text(text)
         raw = encode_url(text)
         out = ffi.new("nng_url **")
         try:

@@ -156,6 +156,7 @@ class TrioAdapter(Adapter):
 
     async def in_thread(self, function: Any, *arguments: Any) -> Any:
         # Not cancelled before it has begun, which is what the thread would be: what closes something does so. The caller is afterwards.
+        result: Any = None
         with trio.CancelScope(shield=True):
             result = await trio.to_thread.run_sync(lambda: function(*arguments))
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -4,7 +4,7 @@ import math
 
 from nngio._core.typing import TYPE_CHECKING
 
-__all__ = ["DEFAULT", "DEFAULT_MS", "Default", "Timeout", "milliseconds", "seconds"]
+__all__ = ["DEFAULT", "DEFAULT_MS", "Default", "Timeout", "call_milliseconds", "milliseconds", "seconds"]
 
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def milliseconds(timeout: Timeout) -> int:
             return INFINITE_MS
         raise ValueError(f"the longest timeout is {LONGEST_MS // 1000} seconds (24 days); use None to wait for ever")
     return math.ceil(timeout * 1000)
+
+
+def call_milliseconds(timeout: Timeout) -> int:
+    """The same for a call that no option has a timeout for: DEFAULT is none."""
+    if timeout is DEFAULT:
+        raise TypeError("the timeout of this call is a number of seconds or None: no option stands behind it, so there is no DEFAULT")
+    return milliseconds(timeout)
 
 
 def seconds(ms: int) -> float | None:

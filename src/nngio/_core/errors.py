@@ -1,5 +1,7 @@
 """NNG's error codes as exceptions: one class for each code, and one way from a code to its class."""
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 
 from nngio._core.library import FORKED, ffi, lib
@@ -25,8 +27,6 @@ TRANSPORT_ERROR = 0x20000000
 def describe(code: int) -> str:
     """NNG's own words for a code."""
     if code & SYSTEM_ERROR and not code & TRANSPORT_ERROR:
-        import os
-
         return f"system error {code - SYSTEM_ERROR}: {os.strerror(code - SYSTEM_ERROR)}"
     if code & TRANSPORT_ERROR:
         return f"transport error {code - TRANSPORT_ERROR}"  # nng_strerror is not thread-safe for these
@@ -42,7 +42,7 @@ class NNGError(Exception):
 
     `code` is NNG's number, `name` NNG's name for it. `message` is, for a send that failed, the message that was not
     sent, yours again: the same `Message` object that was passed, or a new one with the bytes that were. `unsent` is, for one of
-    many messages at once, what was not sent, as it was passed.
+    many messages at once, what was not sent, as it was passed. One that is an `OSError` has the system's number in `errno`.
     """
 
     code: int = 0
@@ -56,7 +56,7 @@ class NNGError(Exception):
         self.code = self._code if code is None else code
         self.name = self._name or _other_name(self.code)
         self.message = message
-        self.text = text if text is not None else describe(self.code)
+        self.text = text if text is not None else describe(self.code) if self.code else "an operation of NNG failed"
         super().__init__(self.text)
 
     def __str__(self) -> str:
@@ -87,19 +87,22 @@ def _other_name(code: int) -> str:
 _classes: dict[int, type[NNGError]] = {}
 
 
-def _for(name: str) -> Callable[[type[NNGError]], type[NNGError]]:
-    """Make a class the one for the code that NNG calls `name`."""
+def _for(name: str, number: int | None = None) -> Callable[[type[NNGError]], type[NNGError]]:
+    """Make a class the one for the code that NNG calls `name`, and, if it is an OSError, for a number of the system's."""
 
     def enter(cls: type[NNGError]) -> type[NNGError]:
         cls._code = cls.code = getattr(lib, name)
         cls._name = cls.name = name
+        if number is not None:
+            # The class's, where an OSError has its own for each object: nobody has to set them, and `args` is the text alone.
+            cls.errno, cls.strerror = number, os.strerror(number)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         _classes[cls._code] = cls
         return cls
 
     return enter
 
 
-@_for("NNG_EINTR")
+@_for("NNG_EINTR", errno.EINTR)
 class Interrupted(NNGError, InterruptedError):
     """The operation was interrupted."""
 
@@ -119,12 +122,12 @@ class Busy(NNGError):
     """The resource is in use: a TLS configuration after its first connection, a PAIR that has its peer."""
 
 
-@_for("NNG_ETIMEDOUT")
+@_for("NNG_ETIMEDOUT", errno.ETIMEDOUT)
 class TimedOut(NNGError, TimeoutError):
     """The time was up before the operation was done; also a survey that has run out."""
 
 
-@_for("NNG_ECONNREFUSED")
+@_for("NNG_ECONNREFUSED", errno.ECONNREFUSED)
 class ConnectionRefused(NNGError, ConnectionRefusedError):
     """Nobody listens at that address."""
 
@@ -134,7 +137,7 @@ class Closed(NNGError):
     """The socket, context or endpoint is closed, or was closed while the operation waited."""
 
 
-@_for("NNG_EAGAIN")
+@_for("NNG_EAGAIN", errno.EAGAIN)
 class TryAgain(NNGError, BlockingIOError):
     """It could not be done at once; for a dial, the name server gave no answer for now."""
 
@@ -144,7 +147,7 @@ class NotSupported(NNGError):
     """The protocol, the transport or this build of NNG cannot do that."""
 
 
-@_for("NNG_EADDRINUSE")
+@_for("NNG_EADDRINUSE", errno.EADDRINUSE)
 class AddressInUse(NNGError, OSError):
     """Somebody listens at that address already."""
 
@@ -164,7 +167,7 @@ class ProtocolError(NNGError):
     """The peer broke the protocol, or a raw message has not the header that its protocol wants."""
 
 
-@_for("NNG_EUNREACHABLE")
+@_for("NNG_EUNREACHABLE", errno.EHOSTUNREACH)
 class Unreachable(NNGError, OSError):
     """The host or its network cannot be reached."""
 
@@ -174,7 +177,7 @@ class AddressInvalid(NNGError, ValueError):
     """The address is malformed, too long, or its name cannot be resolved."""
 
 
-@_for("NNG_EPERM")
+@_for("NNG_EPERM", errno.EACCES)
 class PermissionDenied(NNGError, PermissionError):
     """The system does not allow it."""
 
@@ -184,12 +187,12 @@ class MessageTooLarge(NNGError):
     """The message is larger than the limit."""
 
 
-@_for("NNG_ECONNABORTED")
+@_for("NNG_ECONNABORTED", errno.ECONNABORTED)
 class ConnectionAborted(NNGError, ConnectionAbortedError):
     """The connection was aborted."""
 
 
-@_for("NNG_ECONNRESET")
+@_for("NNG_ECONNRESET", errno.ECONNRESET)
 class ConnectionReset(NNGError, ConnectionResetError):
     """The peer reset the connection, or a request's connection was lost and it is not to be sent again."""
 
@@ -199,17 +202,17 @@ class Canceled(NNGError):
     """The operation was canceled: by `Aio.cancel`, or because a new request or survey took its place."""
 
 
-@_for("NNG_ENOFILES")
+@_for("NNG_ENOFILES", errno.EMFILE)
 class OutOfFiles(NNGError, OSError):
     """The process has as many files open as it may."""
 
 
-@_for("NNG_ENOSPC")
+@_for("NNG_ENOSPC", errno.ENOSPC)
 class OutOfSpace(NNGError, OSError):
     """There is no room left."""
 
 
-@_for("NNG_EEXIST")
+@_for("NNG_EEXIST", errno.EEXIST)
 class AlreadyExists(NNGError, FileExistsError):
     """It exists already."""
 
@@ -249,7 +252,7 @@ class BadType(NNGError, TypeError):
     """The option has another type."""
 
 
-@_for("NNG_ECONNSHUT")
+@_for("NNG_ECONNSHUT", errno.ESHUTDOWN)
 class ConnectionShutdown(NNGError, ConnectionError):
     """The peer closed the connection in good order."""
 

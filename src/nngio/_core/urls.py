@@ -4,8 +4,9 @@ import os
 import stat
 
 from nngio._core.errors import InvalidArgument
+from nngio._core.library import lib
 
-__all__ = ["NO_SOCKET", "any_port", "encode_url", "host_of", "is_tls", "no_socket", "transport_of"]
+__all__ = ["NO_SOCKET", "ParsedURL", "any_port", "encode_url", "fault", "host_of", "is_tls", "no_socket", "transport_of", "url_text"]
 
 _PATHS = ("ipc", "unix", "abstract", "inproc")
 """What stands behind these is a name, not a host."""
@@ -14,6 +15,9 @@ _PORTS = ("tcp", "tls+tcp", "ws", "wss")
 _ANY = ("tcp", "tls+tcp")
 """Those of them that have no port of their own, so that any is taken where none is named."""
 _FILES = ("ipc", "unix")
+_WEB = ("ws", "wss")
+LONGEST_PATH = 107
+MOST_PORT = 65535
 
 
 def transport_of(url: str) -> str:
@@ -64,10 +68,26 @@ def no_socket(url: str) -> bool:
         return False
 
 
+class ParsedURL:
+    """What was taken apart, and knows the text of it."""
+
+    __slots__ = ()
+
+    raw: str
+
+
+def url_text(url: object) -> str:
+    """The text of a URL, be it that or a `nngio.URL`. Raises `TypeError` for anything else."""
+    if isinstance(url, str):
+        return url
+    if isinstance(url, ParsedURL):
+        return url.raw
+    raise TypeError(f"a URL is text, not {type(url).__name__}")
+
+
 def encode_url(url: str) -> bytes:
     """The URL as NNG takes it. Raises `TypeError` or `InvalidArgument` for what it could not do with."""
-    if not isinstance(url, str):
-        raise TypeError(f"a URL is text, not {type(url).__name__}")
+    url = url_text(url)
     if "\0" in url:
         raise InvalidArgument("a URL can't hold a NUL character")
     if transport_of(url) not in _PATHS:
@@ -79,3 +99,88 @@ def encode_url(url: str) -> bytes:
         return url.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(f"a URL can't hold half a surrogate pair: {url!r}") from None
+
+
+def fault(code: int, url: str, noun: str) -> str:
+    """What is the matter with a URL that NNG found no valid address in, to be added to its words; empty for another error.
+
+    `noun` is what was attempted, "dial" or "listen at".
+    """
+    if code != lib.NNG_EADDRINVAL:
+        return ""
+    transport = transport_of(url)
+    if transport in _PORTS:
+        return f": {_fault_of_host(url, transport, dials=noun == 'dial')}"
+    path = url.partition("://")[2]
+    if not path:
+        return ": it has no path"
+    if transport == "abstract":
+        from urllib.parse import unquote_to_bytes
+
+        length = len(unquote_to_bytes(path))
+        if length <= LONGEST_PATH:
+            return ": a % in it isn't followed by two hexadecimal digits"
+    else:
+        length = len(path.encode())
+    if length > LONGEST_PATH:
+        return f": the path of a UNIX socket, or the name of an abstract one, has {LONGEST_PATH} bytes at most, and this one has {length}"
+    return ""
+
+
+def _fault_of_host(url: str, transport: str, *, dials: bool) -> str:
+    authority = _authority(url)
+    behind = url.partition("://")[2][len(authority) :]
+    source, _, place = authority.rpartition("@")[2].rpartition(";")
+    if transport not in _WEB and (behind.strip("/") or "@" in authority):
+        return f"a URL of {transport} has a host and a port, and nothing else"
+    if source and not dials:
+        return "a source address is for dialing, not for listening"
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        port = port.removeprefix(":")
+    elif place.count(":") > 1:
+        return f"an IPv6 address stands in brackets, as in {transport}://[::1]:5555"
+    else:
+        host, _, port = place.partition(":")
+    if dials and host in ("", "*"):
+        return "it has no host to dial"
+    if dials and not port and transport not in _WEB:
+        return f"it has no port, as in {transport}://127.0.0.1:5555"
+    return _fault_of_port(port) or _fault_of_name(host, source, dials=dials)
+
+
+def _fault_of_port(port: str) -> str:
+    import socket
+
+    if port.isascii() and port.isdigit():
+        return f"a port is {MOST_PORT} at most, not {port}" if int(port) > MOST_PORT else ""
+    try:
+        socket.getservbyname(port)
+    except (OSError, ValueError):
+        return f"{port!r} is no port, and no service that this machine knows" if port else ""
+    return ""
+
+
+def _fault_of_name(host: str, source: str, *, dials: bool) -> str:
+    """What a resolver couldn't do with a host, or the system with its address. It isn't asked again: that could take long."""
+    if not host:
+        return "it has neither a host nor a port"
+    if not host.strip("0123456789.") and not _is_ip(host):
+        return f"{host} is no IP address"
+    if not _is_ip(host):
+        return f"no address is known of the host {host!r}" + ("" if dials else ", or it is none of this machine's")
+    if source:
+        return f"{source} is no address of this machine's to dial from"
+    return f"{host} can't be dialed from here" if dials else f"{host} is no address of this machine's"
+
+
+def _is_ip(host: str) -> bool:
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host.partition("%")[0])
+        except OSError:
+            continue
+        return True
+    return False
