@@ -16,12 +16,10 @@ from loops import Loop, Tasks, on_all_loops
 from peers import Peer
 from programs import FORKS, run
 from tls import (
-    DAY,
     GREETING,
     HAS_TLS_1_3,
     NOT_TLS,
     NOT_VERIFIED,
-    NOW,
     PATCHED,
     REFUSED,
     SECONDS,
@@ -31,7 +29,9 @@ from tls import (
     client_hello,
     config,
     exchange,
+    failures,
     framed,
+    good,
     plain_client,
     plain_server,
     server_context,
@@ -224,33 +224,6 @@ def test_a_server_name_replaces_the_host(address: Address) -> None:
 
 
 # Failure: each is an error of the dialer's, in time, and the listener serves on.
-
-
-def failures() -> dict[str, tuple[TLSConfig, TLSConfig, Any]]:
-    """What the server and the client have, and the errors that the client may get."""
-    certs, other = certificates(), strangers()
-    old = {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}
-    early = {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY}
-    hosts = ("localhost", "127.0.0.1")
-    ca = {"ca": certs.ca_pem}
-    list_ = certs.revoke(certs.server_certificate, certs.client_certificate)
-    return {
-        "the server is of another authority": (config(other.server_certificate), plain_client(), NOT_VERIFIED),
-        "the server is another host": (config(certs.issue("elsewhere.test")), plain_client(), NOT_VERIFIED),
-        "the server's certificate has expired": (config(certs.issue(*hosts, **old)), plain_client(), NOT_VERIFIED),
-        "the server's certificate is not valid yet": (config(certs.issue(*hosts, **early)), plain_client(), NOT_VERIFIED),
-        "the server's certificate is revoked": (plain_server(), TLSConfig(**ca, crl=list_), NOT_VERIFIED),
-        "the client has no certificate": (certs.server, plain_client(), REFUSED),
-        "the client is of another authority": (certs.server, config(other.client_certificate, **ca), REFUSED),
-        "the client's certificate has expired": (certs.server, config(certs.issue("me.test", **old), **ca), REFUSED),
-        "the client's certificate is not valid yet": (certs.server, config(certs.issue("me.test", **early), **ca), REFUSED),
-        "the client's certificate is revoked": (config(certs.server_certificate, **ca, crl=list_), certs.client, REFUSED),
-    }
-
-
-def good() -> TLSConfig:
-    """A client that those servers let in, and that takes any of them."""
-    return config(certificates().issue("good.test"), auth="none")
 
 
 @over_tls
