@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
 import nngio
 import nngio.testing
 from nngio import TLSConfig
@@ -75,18 +78,28 @@ def failures() -> dict[str, tuple[TLSConfig, TLSConfig, Any]]:
     hosts = ("localhost", "127.0.0.1")
     ca = {"ca": certs.ca_pem}
     list_ = certs.revoke(certs.server_certificate, certs.client_certificate)
+    stale = expired_list(certs)
     return {
         "the server is of another authority": (config(other.server_certificate), plain_client(), NOT_VERIFIED),
         "the server is another host": (config(certs.issue("elsewhere.test")), plain_client(), NOT_VERIFIED),
         "the server's certificate has expired": (config(certs.issue(*hosts, **old)), plain_client(), NOT_VERIFIED),
         "the server's certificate is not valid yet": (config(certs.issue(*hosts, **early)), plain_client(), NOT_VERIFIED),
         "the server's certificate is revoked": (plain_server(), TLSConfig(**ca, crl=list_), NOT_VERIFIED),
+        "the client's revocation list has expired": (plain_server(), TLSConfig(**ca, crl=stale), NOT_VERIFIED),
         "the client has no certificate": (certs.server, plain_client(), REFUSED),
         "the client is of another authority": (certs.server, config(other.client_certificate, **ca), REFUSED),
         "the client's certificate has expired": (certs.server, config(certs.issue("me.test", **old), **ca), REFUSED),
         "the client's certificate is not valid yet": (certs.server, config(certs.issue("me.test", **early), **ca), REFUSED),
         "the client's certificate is revoked": (config(certs.server_certificate, **ca, crl=list_), certs.client, REFUSED),
     }
+
+
+def expired_list(certs: nngio.testing.Certificates) -> bytes:
+    """A revocation list of the authority's with nobody in it, that was to be replaced yesterday."""
+    authority = x509.load_pem_x509_certificate(certs.ca_pem)
+    key: Any = serialization.load_pem_private_key(certs._ca.private_key_pem.bytes(), None)
+    builder = x509.CertificateRevocationListBuilder(authority.subject, NOW - 9 * DAY, NOW - DAY)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @functools.cache
