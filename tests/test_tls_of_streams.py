@@ -1,21 +1,31 @@
 """TLS of byte streams and of HTTP: who is let in, who isn't and what each side is told, and that whoever listens serves on."""
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
 from loops import Loop, Tasks, on_all_loops
 from tls import (
+    DAY,
     NOT_TLS,
     NOT_VERIFIED,
+    NOW,
     PATCHED,
     SECONDS,
+    certificates,
+    config,
+    context_showing,
     failures,
     good,
     plain_client,
     plain_server,
+    server_context,
+    ssl_client,
+    strangers,
 )
 
 import nngio
@@ -255,3 +265,79 @@ def test_a_tls_peer_at_a_plain_port_is_told(kind: str, plain: str) -> None:
             assert "speaks no TLS" in str(caught.value)
             assert steady(b"on") == b"on"
             gets_in(service, None)
+
+
+# Peers that are not NNG: Python's own ssl.
+
+
+def say_hello(port: int, context: ssl.SSLContext) -> None:
+    """Raises an error where the peer hangs up."""
+    with ssl_client(port, context) as raw:
+        raw.sendall(b"hello")
+        if not raw.recv(1):
+            raise ConnectionError("it was hung up on")
+
+
+@everywhere
+@pytest.mark.parametrize("what", ["none", "expired", "not valid yet", "revoked", "a stranger's"])
+def test_a_raw_client_with_a_bad_certificate_is_sent_away(what: str, kind: str) -> None:
+    """In its handshake, or when it uses the connection; with a good one it is let in, before and afterwards."""
+    certs = certificates()
+    shown = {
+        "none": None,
+        "expired": certs.issue("me.test", not_before=NOW - 9 * DAY, not_after=NOW - DAY),
+        "not valid yet": certs.issue("me.test", not_before=NOW + DAY, not_after=NOW + 9 * DAY),
+        "revoked": certs.issue("me.test"),
+        "a stranger's": strangers().client_certificate,
+    }[what]
+    revoked = [shown] if what == "revoked" and shown else []
+    server = config(certs.server_certificate, ca=certs.ca_pem, crl=certs.revoke(*revoked))
+    with serving(kind, server) as service:
+        for _ in range(2):
+            with ssl_client(service.port) as raw:
+                assert raw.version()
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                say_hello(service.port, context_showing(shown))
+            gets_in(service, good())
+    for error in service.errors:
+        assert not PATCHED or isinstance(error, nngio.PeerAuthError | nngio.ConnectionReset | nngio.ConnectionShutdown), error
+
+
+@everywhere
+@pytest.mark.parametrize("what", ["expired", "another host's", "revoked", "a stranger's"])
+def test_a_raw_server_with_a_bad_certificate_is_not_trusted(what: str, kind: str) -> None:
+    """By a stream's dialer, nor by an HTTP client; and with a good one it is."""
+    certs = certificates()
+    hosts = ("localhost", "127.0.0.1")
+    shown = {
+        "expired": certs.issue(*hosts, not_before=NOW - 9 * DAY, not_after=NOW - DAY),
+        "another host's": certs.issue("elsewhere.test"),
+        "revoked": certs.issue(*hosts),
+        "a stranger's": strangers().server_certificate,
+    }[what]
+    client = TLSConfig(ca=certs.ca_pem, crl=certs.revoke(shown))
+    shaken: list[bool] = []
+
+    def serve(certificate: nngio.testing.Certificate) -> None:
+        connection, _ = listener.accept()
+        connection.settimeout(SECONDS)
+        with connection:
+            try:
+                with server_context(certificate).wrap_socket(connection, server_side=True) as raw:
+                    shaken.append(True)
+                    raw.sendall(b"hello\r\n\r\n")
+            except OSError:
+                shaken.append(False)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(SECONDS)
+        url = f"{kind}://127.0.0.1:{listener.getsockname()[1]}/"
+        done = pool.submit(serve, shown)
+        with pytest.raises(NOT_VERIFIED, match=r"certificate can't be verified"):
+            use(url, client, first_calls(kind)[0])
+        done.result()
+        done = pool.submit(serve, certs.server_certificate)
+        with suppress(nngio.ProtocolError, nngio.ConnectionShutdown):  # it is no web server
+            use(url, client, first_calls(kind)[0])
+        done.result()
+    assert shaken == [False, True]

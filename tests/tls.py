@@ -130,15 +130,21 @@ def ssl_client(port: int, context: ssl.SSLContext | None = None, timeout: float 
 
 def client_context() -> ssl.SSLContext:
     """For a raw client with a certificate that our server accepts."""
+    return context_showing(certificates().client_certificate)
+
+
+def context_showing(certificate: nngio.testing.Certificate | None) -> ssl.SSLContext:
+    """For a raw client with that certificate, or none."""
     context = ssl.create_default_context(cadata=certificates().ca_pem.decode())
-    _load(context, certificates().client_certificate)
+    if certificate is not None:
+        _load(context, certificate)
     return context
 
 
-def server_context() -> ssl.SSLContext:
-    """For a raw server with our server's certificate, which doesn't verify clients."""
+def server_context(certificate: nngio.testing.Certificate | None = None) -> ssl.SSLContext:
+    """For a raw server with that certificate, or our server's, which doesn't verify clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load(context, certificates().server_certificate)
+    _load(context, certificate or certificates().server_certificate)
     return context
 
 
