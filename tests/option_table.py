@@ -195,8 +195,8 @@ for row_ in OPTIONS:
 
 
 def public_classes() -> dict[str, type[HasOptions]]:
-    """The public classes that have options, but for pipes, which `test_endpoints` is for, byte streams, which have tests of their own,
-    and classes to be derived from."""
+    """The public classes that have options, but for pipes and byte streams, which `stream_option_table` has, and classes to be derived
+    from."""
     classes = {name: getattr(nngio, name) for name in nngio.__all__}
     return {
         name: cls

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from tls import plain_client, plain_server
 
 import nngio
 from nngio import Admission, InvalidArgument
@@ -23,7 +24,7 @@ FAR = "203.0.113.0/24"
 """A network that nobody here is in."""
 
 
-def connect(server: nngio.Bus0, url: str) -> bool:
+def connect(server: nngio.Bus0, url: str, tls: nngio.TLSConfig | None = None) -> bool:
     """Dial to a server that has no other peers; whether it admits the caller. Closed again when this returns.
 
     The dialer connects in any case. Then either the server does, or the dialer is disconnected, and may try again.
@@ -32,7 +33,7 @@ def connect(server: nngio.Bus0, url: str) -> bool:
     before = counted(server)
     with nngio.Bus0() as peer, server.on_pipe(lambda event: told.put(("server", event.connected))):
         peer.on_pipe(lambda event: told.put(("peer", event.connected)))
-        peer.dial(url, block=False, reconnect_time_min=1_000_000)
+        peer.dial(url, block=False, reconnect_time_min=1_000_000, tls=tls)
         first = {told.get(timeout=SECONDS), told.get(timeout=SECONDS)}
         assert ("peer", True) in first
         (verdict,) = first - {("peer", True)}
@@ -125,13 +126,29 @@ def test_an_ipv6_peer_is_judged_by_the_networks_that_it_is_in(rules: dict[str, A
         assert connect(server, server.listeners[0].url) is admitted
 
 
-@pytest.mark.parametrize("transport", ["ws", "inproc", "ipc"])
+@pytest.mark.parametrize("transport", ["ws", "wss", "inproc", "ipc"])
 def test_networks_are_for_whoever_has_an_ip_address(transport: str, address: Callable[[str], str]) -> None:
     """A websocket's peer has one; one by inproc or ipc has none, so no network matches it."""
-    with nngio.Bus0(listen=address(transport), admission=Admission(allow="127.0.0.0/8")) as server:
-        assert connect(server, server.listeners[0].url) is (transport == "ws")
+    listens, dials = (plain_server(), plain_client()) if transport == "wss" else (None, None)
+    with nngio.Bus0(listen=address(transport), tls=listens, admission=Admission(allow="127.0.0.0/8")) as server:
+        assert connect(server, server.listeners[0].url, dials) is (transport in ("ws", "wss"))
         server.admission = Admission(deny="127.0.0.0/8")
-        assert connect(server, server.listeners[0].url) is (transport != "ws")
+        assert connect(server, server.listeners[0].url, dials) is (transport not in ("ws", "wss"))
+
+
+@pytest.mark.parametrize(("rules", "admitted"), V4, ids=str)
+def test_a_peer_is_judged_by_its_networks_over_tls(rules: dict[str, Any], admitted: bool) -> None:
+    """As it is without; who is refused has shaken hands before."""
+    with nngio.Bus0(listen="tls+tcp://127.0.0.1:0", tls=plain_server(), admission=Admission(**rules)) as server:
+        assert connect(server, server.listeners[0].url, plain_client()) is admitted
+
+
+@pytest.mark.parametrize(("rules", "admitted"), V6, ids=str)
+@pytest.mark.usefixtures("has_ipv6")
+def test_an_ipv6_peer_is_judged_by_its_networks_over_tls(rules: dict[str, Any], admitted: bool) -> None:
+    """Of either family."""
+    with nngio.Bus0(listen="tls+tcp://[::1]:0", tls=plain_server(), admission=Admission(**rules)) as server:
+        assert connect(server, server.listeners[0].url, plain_client()) is admitted
 
 
 def test_networks_of_every_size_match_what_they_contain() -> None:
@@ -149,6 +166,27 @@ def test_networks_of_every_size_match_what_they_contain() -> None:
             assert connect(server, url) is (source in network), f"{source} in {network}"
             server.admission = Admission(deny=network)
             assert connect(server, url) is (source not in network), f"{source} in {network}"
+
+
+@pytest.mark.usefixtures("has_ipv6")
+def test_ipv6_networks_of_every_size_match_what_they_contain() -> None:
+    """Networks around `::1`, and around addresses that differ from it in one bit, before or behind the end of the prefix."""
+    dice = random.Random(6)
+    source = ipaddress.IPv6Address("::1")
+    with nngio.Bus0(listen="tcp6://[::1]:0") as server:
+        url = server.listeners[0].url
+        for bits in range(129):
+            inside = bits == 0 or bool(dice.randrange(2))
+            if inside:
+                other = int(source) ^ (dice.getrandbits(128 - bits) if bits < 128 else 0)
+            else:
+                other = int(source) ^ (1 << (127 - dice.choice([bits - 1, dice.randrange(bits)])))
+            network = ipaddress.ip_network((other, bits), strict=False)
+            assert (source in network) is inside
+            server.admission = Admission(allow=network)
+            assert connect(server, url) is inside, f"{source} in {network}"
+            server.admission = Admission(deny=network)
+            assert connect(server, url) is not inside, f"{source} in {network}"
 
 
 UID, GID, PID = os.getuid(), os.getgid(), os.getpid()

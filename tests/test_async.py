@@ -388,6 +388,35 @@ def test_a_coroutine_that_runs_is_not_closed_in_the_middle(address: Address) -> 
     assert [str(error) for error in refusals] == ["coroutine already executing"] * 3
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "later"])
+@pytest.mark.parametrize("end", ["close", "a second task"])
+def test_a_task_whose_coroutine_is_ended_by_somebody_else_ends(end: str, warm: bool, address: Address) -> None:
+    """With the error that tells so, and without anything of another task's: what that one waits for, it gets."""
+
+    async def main() -> None:
+        async with nngio.Pair0(listen=address("inproc")) as left, nngio.Pair0(dial=left.listeners[0].url) as right:
+            if warm:
+                await right.asend(b"before")
+                assert await left.arecv() == b"before"
+            receiving = left.arecv()
+            first = asyncio.create_task(receiving)
+            await asyncio.sleep(SOON)
+            if end == "close":
+                receiving.close()
+            else:
+                with pytest.raises(RuntimeError, match="there was none"):
+                    await asyncio.create_task(receiving)
+            other = asyncio.create_task(left.arecv())
+            await asyncio.sleep(SOON)
+            first.cancel()
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+                await asyncio.wait_for(first, LONG)
+            await right.asend(b"after")
+            assert await asyncio.wait_for(other, LONG) == b"after"
+
+    asyncio.run(main())
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="nest_asyncio doesn't know this Python")
 def test_a_task_may_run_the_loop_where_nest_asyncio_lets_it() -> None:
     """One that goes on since its message has come, as notebooks do it: the loop within the loop is told of the next."""

@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from hostile import (
     upgrade,
     wants,
 )
+from tls import client_hello
 
 import nngio
 from nngio._core.nng import patched as is_patched
@@ -115,7 +117,7 @@ def test_a_listener_serves_good_peers_whatever_strangers_say_first(server: Serve
     server.check()
 
 
-@pytest.mark.parametrize("server", ["tcp", "ws"], indirect=True)
+@pytest.mark.parametrize("server", ["tcp", "ipc", "ws"], indirect=True)
 def test_a_peer_of_a_protocol_that_does_not_fit_is_sent_away(server: Server) -> None:
     """Whatever number it has, and whatever version of the greeting."""
     for protocol, _, url in server.sockets:
@@ -216,17 +218,24 @@ def test_a_body_that_no_protocol_can_read_does_no_harm(raw: bool) -> None:
         server.check()
 
 
-@pytest.mark.parametrize("server", ["ipc", "ws"], indirect=True)
 def test_a_thousand_idle_connections_are_just_that(server: Server) -> None:
-    """A third says nothing, a third half a greeting, a third all of it; good peers are served beside them, and their descriptors freed."""
+    """A third says nothing, a third half a greeting, a third all of it; good peers are served beside them, and their descriptors freed.
+
+    With TLS there are three hundred, of which a third says half of the first that is said, and a third shakes hands.
+    """
     before = server.cost()
     served = [served for served in server.sockets if served.protocol in (nngio.Rep0, nngio.Pull0)]
+    hello = client_hello()
     held = []
-    for number in range(1000):
+    for number in range(300 if served[0].url.startswith("tls") else 1000):
         protocol, _, url = served[number % 2]
         stranger = Stranger(url)
         held.append(stranger)
-        if number % 3:
+        if number % 3 == 1 and stranger.transport == "tls":
+            stranger.say(hello[: len(hello) // 2])
+        elif number % 3 and stranger.transport == "tls":
+            stranger.encrypt().say(opening("tls", PARTNERS[protocol]))
+        elif number % 3:
             said = opening(stranger.transport, PARTNERS[protocol])
             stranger.say(said[: len(said) // (number % 3)])
     for one in served:
@@ -237,11 +246,93 @@ def test_a_thousand_idle_connections_are_just_that(server: Server) -> None:
             stranger.close()
         else:
             stranger.reset()
-    server.gives_back(before)
+    gives_back(server, before)
     server.check()
 
 
+def test_a_peer_that_is_connected_hears_nothing_of_strangers(server: Server) -> None:
+    """It asks all the time, and is answered soon, over one and the same connection, while others talk nonsense, go or stay."""
+    served = next(served for served in server.sockets if served.protocol is nngio.Rep0)
+    transport = "ws" if served.url.startswith("ws") else "ipc" if served.url.startswith("ipc") else "tcp"
+    first = opening(transport, nngio.Req0)
+    body = wants(nngio.Req0)
+    chance = random.Random(6)
+    answered, longest = 0, 0.0
+    over = threading.Event()
+
+    def ask(req: nngio.Req0) -> None:
+        nonlocal answered, longest
+        while not over.is_set():
+            began = time.monotonic()
+            assert req.request(b"%d" % answered, timeout=SECONDS) == b"%d" % answered
+            longest = max(longest, time.monotonic() - began)
+            answered += 1
+
+    def goes_on() -> None:
+        """A few more answers come."""
+        wanted = answered + 3
+        end = time.monotonic() + SECONDS
+        while answered < wanted:
+            assert time.monotonic() < end
+            assert not asking.done(), asking.result()
+            time.sleep(0.001)
+
+    with nngio.Req0(resend_time=None) as req, ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        req.dial(served.url, tls=tls_for(False, server.certificate), timeout=SECONDS)
+        pipes = req.pipes
+        asking = pool.submit(ask, req)
+        try:
+            for said in (b"", b"\xff" * 100, first[:-1], chance.randbytes(10_000), first + chance.randbytes(10_000)):
+                for _ in range(10):
+                    with Stranger(served.url) as stranger:
+                        stranger.say(said)
+                    stack.enter_context(Stranger(served.url)).say(said)
+                goes_on()
+            for place in range(0, len(first), 1 + len(first) // 20):
+                Stranger(served.url).say(first[:place]).reset()
+            goes_on()
+            for length in LENGTHS:
+                stranger = stack.enter_context(meet(served.url, nngio.Req0))
+                stranger.say(message(transport, body, length))
+                if length > LIMIT:
+                    assert stranger.is_sent_away()
+            goes_on()
+            for _ in range(100):
+                stack.enter_context(Stranger(served.url))
+            goes_on()
+        finally:
+            over.set()
+        asking.result()
+        assert req.pipes == pipes
+    assert longest < 5, f"{answered} answers"
+
+
 # Memory.
+
+
+def test_conversations_that_break_off_cost_no_memory(server: Server) -> None:
+    """Hundreds of resets, at any byte: it takes no more after the last than after the first of them."""
+    served = [served for served in server.sockets if served.protocol in (nngio.Rep0, nngio.Pull0)]
+    transport = served[0].url.partition(":")[0]
+    chance = random.Random(7)
+
+    def break_off(times: int) -> None:
+        for number in range(times):
+            protocol, _, url = served[number % 2]
+            peer = PARTNERS[protocol]
+            said = opening(transport, peer) + message(transport, wants(peer) + bytes(30_000)) * 2
+            stranger = Stranger(url)
+            if stranger.transport == "tls" and number % 4 < 2:
+                stranger.encrypt()
+            stranger.say(said[: chance.randrange(len(said))]).reset()
+        server.check()
+
+    times = 100 if transport == "tls+tcp" else 300
+    break_off(times)
+    before = server.cost()
+    break_off(times * 2)
+    gives_back(server, before)
+    server.has_not_grown(before, 8 * MIB)
 
 
 @patched

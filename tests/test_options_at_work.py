@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from option_table import NNG, RECEIVERS, SENDERS, Address
-from raw_peers import exactly, greet
+from raw_peers import exactly, frame, greet
 
 import nngio
 from nngio._core.library import lib
@@ -21,10 +21,11 @@ from nngio._core.library import lib
 
 @contextmanager
 def times_out(least: float) -> Iterator[None]:
+    """After that time, and not much later."""
     before = time.monotonic()
     with pytest.raises(nngio.TimedOut):
         yield
-    assert time.monotonic() - before >= least - 0.002
+    assert least - 0.002 <= time.monotonic() - before < least + 3
 
 
 @pytest.mark.parametrize("name", ["Pair0", "Pair1", "Push0", "Req0", "ReqContext"])
@@ -40,6 +41,40 @@ def test_a_send_takes_as_long_as_it_may(name: str) -> None:
         with times_out(0.02):
             channel.send(b"", timeout=0.02)
         channel.send_timeout = 0
+        with times_out(0):
+            channel.send(b"")
+
+
+@pytest.mark.parametrize("name", ["Rep0", "RepContext", "Respondent0", "RespondentContext"])
+def test_an_answer_takes_as_long_as_it_may(name: str, address: Address) -> None:
+    """The peer who has asked reads nothing, so it times out; its own timeout goes before the option."""
+    with (
+        getattr(nngio, name.replace("Context", "0"))(listen=address("tcp"), send_timeout=0.05) as sock,
+        sock.context() if name.endswith("Context") else contextlib.nullcontext(sock) as channel,
+        slow_reader(sock, 0x30 if name.startswith("Rep") else 0x62) as peer,
+    ):
+        assert channel.send_timeout == 0.05
+
+        def is_asked() -> None:
+            peer.sendall(frame(b"\x80\0\0\1?"))
+            assert channel.recv(timeout=10) == b"?"
+
+        is_asked()
+        with times_out(0.05):
+            while True:  # until the system holds no more
+                before = time.monotonic()
+                try:
+                    channel.send(bytes(500_000))
+                except nngio.TimedOut:
+                    assert 0.048 <= time.monotonic() - before < 3
+                    raise
+                is_asked()
+        channel.send_timeout = 10
+        is_asked()
+        with times_out(0.02):
+            channel.send(b"", timeout=0.02)
+        channel.send_timeout = 0
+        is_asked()
         with times_out(0):
             channel.send(b"")
 
@@ -254,8 +289,11 @@ def test_a_descriptor_has_what_a_thread_waits_for(address: Address) -> None:
 def sends(sock: Any, most: int = 10_000) -> int:
     """How many messages can be sent before a send has to wait for long."""
     for number in range(most):
+        message = nngio.Message(struct.pack("!I", number | 0x80000000))
+        if sock.raw and isinstance(sock, nngio.Pair1):
+            message.header = struct.pack("!I", 1)
         try:
-            sock.send(struct.pack("!I", number | 0x80000000), timeout=0.2)
+            sock.send(message, timeout=0.2)
         except nngio.TimedOut:
             return number
     return most
@@ -270,35 +308,62 @@ def receives(sock: Any, seconds: float = 0.3) -> list[int]:
     return numbers
 
 
-@pytest.mark.parametrize("name", ["Pair0", "Pair1", "Push0", "Req0"])
+@pytest.mark.parametrize("name", ["Pair0", "Pair0 raw", "Pair1", "Pair1 raw", "Pair1 poly", "Push0", "Push0 raw", "Req0 raw"])
 def test_so_many_messages_can_be_sent_without_a_peer(name: str) -> None:
     """As many as the buffer holds, then a send waits. It can be changed at any time."""
-    with getattr(nngio, name)(raw=name == "Req0", send_buffer=7) as sock:
+    name, _, mode = name.partition(" ")
+    with getattr(nngio, name)(send_buffer=7, **{mode: True} if mode else {}) as sock:
         assert sends(sock) == 7
         sock.send_buffer = 10
         assert sends(sock) == 3
 
 
-@pytest.mark.parametrize("name", ["Pair0", "Pair1"])
+@pytest.mark.parametrize("name", ["Pair0", "Pair0 raw", "Pair1", "Pair1 raw"])
 def test_so_many_more_messages_can_be_sent_to_who_does_not_receive(name: str, address: Address) -> None:
     """Those that are underway anyway, and those that the buffer holds; all of them arrive in order."""
+    name, _, mode = name.partition(" ")
+    options = {mode: True} if mode else {}
     sent = []
     for buffer in (0, 20):
         with (
-            getattr(nngio, name)(listen=address("inproc"), recv_buffer=buffer) as sock,
-            getattr(nngio, name)(dial=sock.listeners[0].url) as peer,
+            getattr(nngio, name)(listen=address("inproc"), recv_buffer=buffer, **options) as sock,
+            getattr(nngio, name)(dial=sock.listeners[0].url, **options) as peer,
         ):
             sent.append(sends(peer))
             assert receives(sock) == list(range(sent[-1]))
     assert sent[1] - sent[0] == 20
 
 
-def slow_peer(sender: Any, protocol: int) -> list[int]:
-    """The numbers of 100 large messages that a peer gets who reads nothing until all have been sent."""
+def test_so_many_more_messages_wait_in_a_polyamorous_pair(address: Address) -> None:
+    """Its peer drops what finds no room, and never waits."""
+    arrived = []
+    for buffer in (0, 20):
+        with (
+            nngio.Pair1(poly=True, listen=address("inproc"), recv_buffer=buffer) as pair,
+            nngio.Pair1(poly=True, dial=pair.listeners[0].url) as peer,
+        ):
+            peer.wait_for_peers(timeout=10)
+            for number in range(1000):
+                peer.send(struct.pack("!I", number), timeout=10)
+            numbers = receives(pair)
+            assert numbers == sorted(numbers)
+            arrived.append(len(numbers))
+    assert arrived[1] - arrived[0] == 20
+
+
+@contextmanager
+def slow_reader(sender: Any, protocol: int) -> Iterator[socket.socket]:
+    """A peer without much room for what it doesn't read."""
     with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect(("127.0.0.1", sender.listeners[0].port))
         greet(peer, protocol)
+        yield peer
+
+
+def slow_peer(sender: Any, protocol: int) -> list[int]:
+    """The numbers of 100 large messages that a peer gets who reads nothing until all have been sent."""
+    with slow_reader(sender, protocol) as peer:
         while True:  # until it belongs to the socket
             sender.send(struct.pack("!I", 1000))
             if readable(peer.fileno(), 0.01):
@@ -433,6 +498,7 @@ def meet(asks: Any, answers: Any) -> bytes:
     """What a raw peer has to put before the header of an answer, so that it comes to the one that asks."""
     question = nngio.Message(b"?")
     question.header = b"\x80\0\0\1"
+    asks.wait_for_peers(timeout=10)  # a survey is for those who are there
     asks.send(question, timeout=10)
     header = bytes(answers.recv_msg(timeout=10).header)
     return header[:-4]

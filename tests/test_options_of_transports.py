@@ -15,10 +15,21 @@ from typing import Any
 import pytest
 from option_table import ENDPOINTS, Address
 from raw_peers import exactly, frame, greet, hangs_up
+from tls import certificates, server_context, ssl_client
 
 import nngio
 from nngio._core.library import lib
 from nngio._core.nng import patched
+
+over_websockets = pytest.mark.parametrize("transport", ["ws", "wss"])
+
+
+def tls(transport: str, *, dials: bool = False) -> dict[str, Any]:
+    """The keyword argument with which an endpoint has TLS, if its transport does."""
+    if transport not in ("tls+tcp", "wss"):
+        return {}
+    return {"tls": certificates().client if dials else certificates().server}
+
 
 # Hops and sizes.
 
@@ -45,8 +56,12 @@ def test_a_message_with_too_many_hops_is_dropped(name: str, address: Address) ->
 
 @contextmanager
 def raw_peer(listener: nngio.Listener) -> Iterator[socket.socket]:
-    """A connection to a listener of tcp or ipc, which says nothing."""
+    """A connection to a listener of tcp, tls+tcp or ipc, which says nothing."""
     ipc = listener.url.startswith("ipc")
+    if listener.url.startswith("tls"):
+        with ssl_client(listener.port) as peer:
+            yield peer
+        return
     with socket.socket(socket.AF_UNIX if ipc else socket.AF_INET) as peer:
         peer.connect(listener.url.removeprefix("ipc://") if ipc else ("127.0.0.1", listener.port))
         yield peer
@@ -57,12 +72,12 @@ def sp_message(transport: str, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("where", ["socket", "listener"])
-@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "tls+tcp"])
 def test_a_peer_that_sends_too_much_is_cut_off(transport: str, where: str, address: Address) -> None:
     """A message of the largest size arrives; with one byte more the connection ends, and the next peer is welcome."""
     options = {"recv_max_size": 100}
     with nngio.Pull0(**options if where == "socket" else {}) as pull:
-        listener = pull.listen(address(transport), **options if where == "listener" else {})
+        listener = pull.listen(address(transport), **tls(transport), **options if where == "listener" else {})
         assert listener.recv_max_size == 100
         for _ in range(2):
             with raw_peer(listener) as peer:
@@ -75,9 +90,13 @@ def test_a_peer_that_sends_too_much_is_cut_off(transport: str, where: str, addre
             pull.recv(timeout=0.05)
 
 
-def test_a_websocket_peer_that_sends_too_much_is_cut_off(address: Address) -> None:
-    """The same for a listener of ws, from a client that is not NNG's."""
-    with nngio.Pull0(recv_max_size=100, listen=address("ws")) as pull, websocket_client(pull.listeners[0], "pull") as (client, _):
+@over_websockets
+def test_a_websocket_peer_that_sends_too_much_is_cut_off(transport: str, address: Address) -> None:
+    """The same for a listener of ws or wss, from a client that is not NNG's."""
+    with (
+        nngio.Pull0(recv_max_size=100, listen=address(transport), **tls(transport)) as pull,
+        websocket_client(pull.listeners[0], "pull") as (client, _),
+    ):
         client.sendall(websocket_frame(b"x" * 100))
         assert pull.recv(timeout=10) == b"x" * 100
         client.sendall(websocket_frame(b"y" * 101))
@@ -85,18 +104,19 @@ def test_a_websocket_peer_that_sends_too_much_is_cut_off(address: Address) -> No
 
 
 @pytest.mark.parametrize("where", ["socket", "dialer"])
-@pytest.mark.parametrize("transport", ["tcp", "ipc", "ws"])
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "ws", "tls+tcp", "wss"])
 def test_a_peer_that_sends_too_much_to_a_dialer_is_cut_off(transport: str, where: str, address: Address) -> None:
     """The connection ends, and the dialer makes another. An NNG that doesn't heed it for websockets says so."""
     options: dict[str, Any] = {"recv_max_size": 100}
-    with nngio.Push0(listen=address(transport)) as push, nngio.Pull0(reconnect_time_min=0.01) as pull:
-        if transport == "ws" and not patched("websocket-size-limits"):
+    security = tls(transport, dials=True)
+    with nngio.Push0(listen=address(transport), **tls(transport)) as push, nngio.Pull0(reconnect_time_min=0.01) as pull:
+        if transport in ("ws", "wss") and not patched("websocket-size-limits"):
             with pytest.raises(nngio.NotSupported, match="does not heed recv_max_size on ws"):
-                pull.dial(push.listeners[0].url, **options)
+                pull.dial(push.listeners[0].url, **security, **options)
             return
         if where == "socket":
             pull.recv_max_size = 100
-        pull.dial(push.listeners[0].url, **options if where == "dialer" else {})
+        pull.dial(push.listeners[0].url, **security, **options if where == "dialer" else {})
         push.send(b"x" * 100, timeout=10)
         before = pull.recv_msg(timeout=10)
         assert len(before) == 100
@@ -133,13 +153,13 @@ def connections(port: int) -> dict[str, socket.socket]:
 
 
 @pytest.mark.parametrize("value", [True, False])
-@pytest.mark.parametrize("transport", ["tcp", "ws"])
+@pytest.mark.parametrize("transport", ["tcp", "ws", "tls+tcp", "wss"])
 def test_tcp_options_are_those_of_the_connection(transport: str, value: bool, address: Address) -> None:
     """The system has what was set for either side: TCP_NODELAY and SO_KEEPALIVE."""
     options = {"tcp_nodelay": value, "tcp_keepalive": not value}
     with nngio.Pair0() as a, nngio.Pair0() as b:
-        listener = a.listen(address(transport), **options)
-        b.dial(listener.url, **options)
+        listener = a.listen(address(transport), **tls(transport), **options)
+        b.dial(listener.url, **tls(transport, dials=True), **options)
         b.send(b"hello", timeout=10)
         a.recv(timeout=10)
         ends = connections(listener.port)
@@ -169,11 +189,11 @@ def test_an_option_that_is_set_later_is_for_later_connections(address: Address) 
 
 
 @pytest.mark.parametrize("given", ["127.0.0.2", nngio.TCPAddress("127.0.0.3")])
-@pytest.mark.parametrize("transport", ["tcp", "ws"])
+@pytest.mark.parametrize("transport", ["tcp", "ws", "tls+tcp", "wss"])
 def test_a_dialer_connects_from_the_address_that_it_is_given(transport: str, given: Any, address: Address) -> None:
     """The peer sees it."""
-    with nngio.Pair0(listen=address(transport)) as a, nngio.Pair0() as b:
-        dialer = b.dial(a.listeners[0].url, local_address=given)
+    with nngio.Pair0(listen=address(transport), **tls(transport)) as a, nngio.Pair0() as b:
+        dialer = b.dial(a.listeners[0].url, local_address=given, **tls(transport, dials=True))
         wanted = nngio.TCPAddress(given) if isinstance(given, str) else given
         assert dialer.local_address == wanted
         b.send(b"hello", timeout=10)
@@ -300,9 +320,13 @@ def http_head(sock: socket.socket) -> tuple[str, dict[str, str]]:
 
 
 @contextmanager
-def websocket_client(listener: nngio.Listener, protocol: str) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+def websocket_client(listener: nngio.Listener | nngio.StreamListener, protocol: str) -> Iterator[tuple[socket.socket, dict[str, str]]]:
     """A client of ours with a listener, and the headers of the response that it got."""
-    with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as client:
+    with (
+        ssl_client(listener.port)
+        if listener.url.startswith("wss")
+        else socket.create_connection(("127.0.0.1", listener.port), 10) as client
+    ):
         path = "/" + listener.url.split("/", 3)[3]
         client.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -315,14 +339,17 @@ def websocket_client(listener: nngio.Listener, protocol: str) -> Iterator[tuple[
 
 
 @contextmanager
-def websocket_server() -> Iterator[tuple[str, Callable[[], tuple[socket.socket, dict[str, str]]]]]:
+def websocket_server(transport: str = "ws") -> Iterator[tuple[str, Callable[[], tuple[socket.socket, dict[str, str]]]]]:
     """The URL of a server of ours, and a function that accepts a client and returns the connection and its headers."""
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
         server.settimeout(10)
 
         def accept() -> tuple[socket.socket, dict[str, str]]:
-            connection = stack.enter_context(server.accept()[0])
+            connection = server.accept()[0]
             connection.settimeout(10)
+            if transport == "wss":
+                connection = server_context().wrap_socket(connection, server_side=True)
+            stack.enter_context(connection)
             _, headers = http_head(connection)
             key = headers["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             accepted = base64.b64encode(hashlib.sha1(key).digest()).decode()
@@ -332,7 +359,7 @@ def websocket_server() -> Iterator[tuple[str, Callable[[], tuple[socket.socket, 
             )
             return connection, headers
 
-        yield f"ws://127.0.0.1:{server.getsockname()[1]}/x", accept
+        yield f"{transport}://127.0.0.1:{server.getsockname()[1]}/x", accept
 
 
 def websocket_frame(data: bytes, *, masked: bool = True) -> bytes:
@@ -356,9 +383,10 @@ def websocket_frames(sock: socket.socket) -> list[int]:
             return sizes
 
 
-def test_a_server_sees_the_headers_of_a_request() -> None:
+@over_websockets
+def test_a_server_sees_the_headers_of_a_request(transport: str) -> None:
     """All of them once, as they are at the start; a change counts for the next connection, and one can't be taken back."""
-    with websocket_server() as (url, accept), nngio.Pair0(reconnect_time_min=0.01) as pair:
+    with websocket_server(transport) as (url, accept), nngio.Pair0(reconnect_time_min=0.01, **tls(transport, dials=True)) as pair:
         dialer = nngio.Dialer(pair, url, request_headers={"X-Token": "old", "X-Gone": "1", "Host": "somebody.example"})
         headers = dialer.request_headers
         headers["x-token"] = "größer"
@@ -385,10 +413,11 @@ def test_a_server_sees_the_headers_of_a_request() -> None:
         assert headers["x-more"] == "2"
 
 
-def test_a_client_sees_the_headers_of_a_response(address: Address) -> None:
+@over_websockets
+def test_a_client_sees_the_headers_of_a_response(transport: str, address: Address) -> None:
     """All of them once, as they are at the start; a change counts for the next connection."""
-    with nngio.Pair0() as pair:
-        listener = nngio.Listener(pair, address("ws"))
+    with nngio.Pair0(**tls(transport)) as pair:
+        listener = nngio.Listener(pair, address(transport))
         if not patched("websocket-response-header"):
             with pytest.raises(nngio.NotSupported, match="does not heed response_headers on ws"):
                 listener.response_headers = {"X-A": "1"}
@@ -404,16 +433,17 @@ def test_a_client_sees_the_headers_of_a_response(address: Address) -> None:
             assert (seen["x-b"], seen["x-c"]) == ("zwei, größer", "3")
 
 
+@over_websockets
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_a_websocket_peer_with_too_large_a_frame_is_cut_off(name: str, address: Address) -> None:
+def test_a_websocket_peer_with_too_large_a_frame_is_cut_off(name: str, transport: str, address: Address) -> None:
     """A frame of the largest size arrives; with one byte more, the connection ends."""
     with nngio.Pull0() as pull, ExitStack() as stack:
         if name == "Listener":
-            listener = pull.listen(address("ws"), recv_max_frame=100)
+            listener = pull.listen(address(transport), recv_max_frame=100, **tls(transport))
             peer, _ = stack.enter_context(websocket_client(listener, "pull"))
         else:
-            url, accept = stack.enter_context(websocket_server())
-            pull.dial(url, block=False, recv_max_frame=100)
+            url, accept = stack.enter_context(websocket_server(transport))
+            pull.dial(url, block=False, recv_max_frame=100, **tls(transport, dials=True))
             peer, _ = accept()
         peer.sendall(websocket_frame(b"x" * 100, masked=name == "Listener"))
         assert pull.recv(timeout=10) == b"x" * 100
@@ -423,20 +453,22 @@ def test_a_websocket_peer_with_too_large_a_frame_is_cut_off(name: str, address: 
             pull.recv(timeout=0.05)
 
 
+@over_websockets
 @pytest.mark.parametrize("size", [100, 1000, 0])
-def test_a_listener_sends_frames_of_the_size_that_it_may(size: int, address: Address) -> None:
+def test_a_listener_sends_frames_of_the_size_that_it_may(size: int, transport: str, address: Address) -> None:
     """A larger message comes in as many as it takes; without a limit, in one."""
     with nngio.Push0() as push:
-        listener = push.listen(address("ws"), send_max_frame=size)
+        listener = push.listen(address(transport), send_max_frame=size, **tls(transport))
         with websocket_client(listener, "push") as (client, _):
             push.send(b"x" * 2500, timeout=10)
             assert websocket_frames(client) == ([size] * (2500 // size) + [2500 % size] * bool(2500 % size) if size else [2500])
 
 
+@over_websockets
 @pytest.mark.parametrize("size", [100, 1000, 0])
-def test_a_dialer_sends_frames_of_the_size_that_it_may(size: int) -> None:
+def test_a_dialer_sends_frames_of_the_size_that_it_may(size: int, transport: str) -> None:
     """The same for one that dials; an NNG that doesn't heed it says so."""
-    with websocket_server() as (url, accept), nngio.Push0() as push:
+    with websocket_server(transport) as (url, accept), nngio.Push0(**tls(transport, dials=True)) as push:
         if not patched("websocket-size-limits"):
             with pytest.raises(nngio.NotSupported, match="does not heed send_max_frame on ws"):
                 push.dial(url, block=False, send_max_frame=size)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import programs
 import pytest
+from hostile import Stranger
+from tls import PATCHED, certificates, config, plain_client, strangers
 
 import nngio
 from nngio import Statistic, StatisticType, StatisticUnit
@@ -64,6 +66,52 @@ def test_dialers_and_listeners_count_connections(address: Callable[[str], str]) 
         until(lambda: left.listeners[0].statistics()["accept"].value == 1)
         dialer = right.dial(address("ipc"), block=False)  # where nobody listens
         until(lambda: int(dialer.statistics()["refused"]) >= 1)  # it tries again and again
+
+
+@pytest.mark.parametrize("transport", ["inproc", "ipc", "tcp"])
+def test_connections_that_a_socket_does_not_want_are_counted_as_rejected(transport: str, address: Callable[[str], str]) -> None:
+    """A PAIR's second peer, one whom the rules refuse, one of another protocol: by the listener and its socket."""
+    for rules, dials in ((None, nngio.Pair0), (nngio.Admission(max_peers=0), nngio.Pair0), (None, nngio.Req0)):
+        with nngio.Pair0(listen=address(transport), admission=rules) as left, nngio.Pair0() as first, dials() as second:
+            if rules is None and dials is nngio.Pair0:
+                first.dial(left.listeners[0].url)
+                left.wait_for_peers(timeout=SECONDS)
+            second.dial(left.listeners[0].url, block=False, reconnect_time_min=0.01)  # again and again
+            until(lambda: int(left.listeners[0].statistics()["reject"]) >= 2)
+            assert int(left.statistics()["reject"]) >= 2
+            if dials is nngio.Req0:  # which doesn't want the PAIR either
+                until(lambda: int(second.dialers[0].statistics()["reject"]) >= 2)
+                assert int(second.statistics()["reject"]) >= 2
+
+
+@pytest.mark.skipif(not PATCHED, reason="this NNG tells what fails in a handshake with fewer codes")
+@pytest.mark.parametrize("transport", ["tls+tcp", "wss"])
+def test_peers_that_can_not_be_verified_are_counted(transport: str, address: Callable[[str], str]) -> None:
+    """`auth` by who refuses a certificate, and `disconnect` by who was hung up on. A listener at wss sees no connection in either case."""
+    for server, client, counter in (
+        (config(strangers().server_certificate), plain_client(), "auth"),
+        (certificates().server, plain_client(), "disconnect"),
+    ):
+        with nngio.Pull0(listen=address(transport), tls=server) as pull, nngio.Push0(tls=client) as push:
+            dialer = push.dial(pull.listeners[0].url, block=False, reconnect_time_min=0.01)
+            until(lambda: int(dialer.statistics()[counter]) >= 2)  # noqa: B023
+            assert dialer.statistics()["connect"].value == 0
+            listener = pull.listeners[0]
+            if transport == "tls+tcp":
+                until(lambda: int(listener.statistics()["auth"]) >= 2)  # noqa: B023
+            assert listener.statistics()["accept"].value == 0
+
+
+@pytest.mark.parametrize("transport", COUNTING)
+def test_strangers_who_talk_nonsense_are_counted(transport: str, address: Callable[[str], str]) -> None:
+    """`proto` has each of them, and they are no connections."""
+    with nngio.Pull0(listen=address(transport)) as pull:
+        listener = pull.listeners[0]
+        for number in range(1, 4):
+            with Stranger(listener.url) as stranger:
+                stranger.say(b"\xff" * 8)
+                until(lambda: int(listener.statistics()["proto"]) == number)  # noqa: B023
+        assert listener.statistics()["accept"].value == 0
 
 
 def test_a_socket_has_its_dialers_listeners_and_pipes(address: Callable[[str], str]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tls as tls_files
 import trio
 import trustme
 from loops import Loop, Tasks, on_all_loops
@@ -274,51 +275,67 @@ def test_plain_sockets_are_peers_in_both_roles(transport: str, address: Address)
             assert stream.recv(timeout=SECONDS) == b""
 
 
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "tls+tcp"])
 @on_all_loops
-def test_asyncios_streams_are_peers_in_both_roles(loop: Loop, pool: ThreadPoolExecutor) -> None:
-    """asyncio's own server and client, on a loop of their own."""
-    data = random.Random(6).randbytes(3_000_000)
-    port: asyncio.Future[int]
+def test_asyncios_streams_are_peers_in_both_roles(loop: Loop, transport: str, address: Address, pool: ThreadPoolExecutor) -> None:
+    """asyncio's own server and client, on a loop of their own: over TCP, a UNIX socket, and with its TLS."""
+    data = random.Random(6).randbytes(3_000_000 if transport == "tcp" else 500_000)
+    secure = transport == "tls+tcp"
+    path = address("ipc").removeprefix("ipc://")
+    listens, dials = ({"tls": tls_files.plain_server()}, {"tls": tls_files.plain_client()}) if secure else ({}, {})
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(10_000):
             writer.write(chunk)
             await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
-    async def server(started: Callable[[tuple[int, Callable[[], object]]], object]) -> None:
+    async def server(started: Callable[[tuple[str, Callable[[], object]]], object]) -> None:
         done = asyncio.Event()
-        async with await asyncio.start_server(echo, "127.0.0.1", 0) as serving:
+        if transport == "ipc":
+            serving = await asyncio.start_unix_server(echo, path)
+        else:
+            serving = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=tls_files.server_context() if secure else None)
+        async with serving:
             here = asyncio.get_running_loop()
-            started((serving.sockets[0].getsockname()[1], lambda: here.call_soon_threadsafe(done.set)))
+            at = path if transport == "ipc" else f"127.0.0.1:{serving.sockets[0].getsockname()[1]}"
+            started((f"{transport}://{at}", lambda: here.call_soon_threadsafe(done.set)))
             await done.wait()
 
-    async def client(port: int) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def client(listener: nngio.StreamListener) -> bytes:
+        if transport == "ipc":
+            reader, writer = await asyncio.open_unix_connection(listener.url.removeprefix("ipc://"))
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=tls_files.client_context() if secure else None)
         writer.write(data)
-        writer.write_eof()
-        answer = await reader.read()
+        if writer.can_write_eof():  # which TLS can't
+            writer.write_eof()
+            answer = await reader.read()
+        else:
+            answer = await reader.readexactly(len(data))
         writer.close()
+        await writer.wait_closed()
         return answer
 
     async def main(tasks: Tasks) -> None:
-        stream = await nngio.StreamDialer(f"tcp://127.0.0.1:{port}").adial(timeout=SECONDS)
+        stream = await nngio.StreamDialer(url, **dials).adial(timeout=SECONDS)
         async with stream:
             sending = tasks.start(stream.asend_all, data)
             assert await stream.arecv_exactly(len(data), timeout=SECONDS) == data
             (await sending.wait()).result()
-        with nngio.StreamListener("tcp://127.0.0.1:0") as listener:
-            answer = pool.submit(asyncio.run, client(listener.port))
+        with nngio.StreamListener(address(transport), **listens) as listener:
+            answer = pool.submit(asyncio.run, client(listener))
             async with await listener.aaccept(timeout=SECONDS) as stream:
                 async for chunk in stream:
                     await stream.asend_all(chunk)
             assert answer.result() == data
 
-    box: list[tuple[int, Callable[[], object]]] = []
+    box: list[tuple[str, Callable[[], object]]] = []
     ready = threading.Event()
     serving = pool.submit(asyncio.run, server(lambda it: (box.append(it), ready.set())))
     assert ready.wait(SECONDS)
-    port, stop = box[0]  # type: ignore[assignment]
+    url, stop = box[0]
     try:
         loop.run(main)
     finally:
@@ -326,26 +343,32 @@ def test_asyncios_streams_are_peers_in_both_roles(loop: Loop, pool: ThreadPoolEx
         serving.result()
 
 
-def test_a_websocket_library_is_a_peer_in_both_roles(pool: ThreadPoolExecutor) -> None:
-    """`websockets` dials and listens, with a subprotocol, and large messages in frames."""
+@pytest.mark.parametrize("transport", ["ws", "wss"])
+def test_a_websocket_library_is_a_peer_in_both_roles(transport: str, pool: ThreadPoolExecutor) -> None:
+    """`websockets` dials and listens, with a subprotocol, and large messages in frames; with Python's TLS too."""
     data = random.Random(7).randbytes(500_000)
+    secure = transport == "wss"
+    listens, dials = ({"tls": tls_files.plain_server()}, {"tls": tls_files.plain_client()}) if secure else ({}, {})
 
     def echo(peer: Any) -> None:
         for message in peer:
             peer.send(message)
 
-    with serve(echo, "127.0.0.1", 0, subprotocols=[Subprotocol("echo")]) as server:
+    shown = tls_files.server_context() if secure else None
+    with serve(echo, "127.0.0.1", 0, subprotocols=[Subprotocol("echo")], ssl=shown) as server:
         serving = pool.submit(server.serve_forever)
-        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/path"
-        with nngio.StreamDialer(url, ws_protocol="echo").dial(timeout=SECONDS) as stream:
+        url = f"{transport}://127.0.0.1:{server.socket.getsockname()[1]}/path"
+        with nngio.StreamDialer(url, ws_protocol="echo", **dials).dial(timeout=SECONDS) as stream:
             stream.send_all(data)
             assert stream.recv_exactly(len(data), timeout=SECONDS) == data
         server.shutdown()
         serving.result()
 
     with (
-        nngio.StreamListener("ws://127.0.0.1:0/path", ws_protocol="echo") as listener,
-        connect(listener.url, subprotocols=[Subprotocol("echo")], max_size=None) as peer,
+        nngio.StreamListener(f"{transport}://127.0.0.1:0/path", ws_protocol="echo", **listens) as listener,
+        connect(
+            listener.url, subprotocols=[Subprotocol("echo")], max_size=None, ssl=tls_files.client_context() if secure else None
+        ) as peer,
         listener.accept(timeout=SECONDS) as stream,
     ):
         peer.send(data[:60_000])

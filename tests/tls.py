@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
 import nngio
 import nngio.testing
 from nngio import TLSConfig
@@ -66,6 +69,45 @@ def plain_client() -> TLSConfig:
     return TLSConfig(ca=certificates().ca_pem)
 
 
+@functools.cache
+def failures() -> dict[str, tuple[TLSConfig, TLSConfig, Any]]:
+    """What the server and the client have, and the errors that the client may get."""
+    certs, other = certificates(), strangers()
+    old = {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}
+    early = {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY}
+    hosts = ("localhost", "127.0.0.1")
+    ca = {"ca": certs.ca_pem}
+    list_ = certs.revoke(certs.server_certificate, certs.client_certificate)
+    stale = expired_list(certs)
+    return {
+        "the server is of another authority": (config(other.server_certificate), plain_client(), NOT_VERIFIED),
+        "the server is another host": (config(certs.issue("elsewhere.test")), plain_client(), NOT_VERIFIED),
+        "the server's certificate has expired": (config(certs.issue(*hosts, **old)), plain_client(), NOT_VERIFIED),
+        "the server's certificate is not valid yet": (config(certs.issue(*hosts, **early)), plain_client(), NOT_VERIFIED),
+        "the server's certificate is revoked": (plain_server(), TLSConfig(**ca, crl=list_), NOT_VERIFIED),
+        "the client's revocation list has expired": (plain_server(), TLSConfig(**ca, crl=stale), NOT_VERIFIED),
+        "the client has no certificate": (certs.server, plain_client(), REFUSED),
+        "the client is of another authority": (certs.server, config(other.client_certificate, **ca), REFUSED),
+        "the client's certificate has expired": (certs.server, config(certs.issue("me.test", **old), **ca), REFUSED),
+        "the client's certificate is not valid yet": (certs.server, config(certs.issue("me.test", **early), **ca), REFUSED),
+        "the client's certificate is revoked": (config(certs.server_certificate, **ca, crl=list_), certs.client, REFUSED),
+    }
+
+
+def expired_list(certs: nngio.testing.Certificates) -> bytes:
+    """A revocation list of the authority's with nobody in it, that was to be replaced yesterday."""
+    authority = x509.load_pem_x509_certificate(certs.ca_pem)
+    key: Any = serialization.load_pem_private_key(certs._ca.private_key_pem.bytes(), None)
+    builder = x509.CertificateRevocationListBuilder(authority.subject, NOW - 9 * DAY, NOW - DAY)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@functools.cache
+def good() -> TLSConfig:
+    """A client that those servers let in, and that takes any of them."""
+    return config(certificates().issue("good.test"), auth="none")
+
+
 def exchange(a: Any, b: Any) -> None:
     """Two PAIRs are connected."""
     a.send(b"ping", timeout=SECONDS)
@@ -88,15 +130,21 @@ def ssl_client(port: int, context: ssl.SSLContext | None = None, timeout: float 
 
 def client_context() -> ssl.SSLContext:
     """For a raw client with a certificate that our server accepts."""
+    return context_showing(certificates().client_certificate)
+
+
+def context_showing(certificate: nngio.testing.Certificate | None) -> ssl.SSLContext:
+    """For a raw client with that certificate, or none."""
     context = ssl.create_default_context(cadata=certificates().ca_pem.decode())
-    _load(context, certificates().client_certificate)
+    if certificate is not None:
+        _load(context, certificate)
     return context
 
 
-def server_context() -> ssl.SSLContext:
-    """For a raw server with our server's certificate, which doesn't verify clients."""
+def server_context(certificate: nngio.testing.Certificate | None = None) -> ssl.SSLContext:
+    """For a raw server with that certificate, or our server's, which doesn't verify clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load(context, certificates().server_certificate)
+    _load(context, certificate or certificates().server_certificate)
     return context
 
 

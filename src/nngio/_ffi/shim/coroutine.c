@@ -188,6 +188,26 @@ end(verb *v)
 	return (0);
 }
 
+// What it waits for in the end, be it through coroutines of Python's, is not what its task should wait for any more.
+static void
+forsake(verb *v)
+{
+	PyObject *awaited = v->inner, *next;
+
+	Py_XINCREF(awaited);
+	while (awaited != NULL && awaited != Py_None && !PyType_IsSubtype(Py_TYPE(awaited), future_type)) {
+		if ((next = PyObject_GetAttrString(awaited, "cr_await")) == NULL) {
+			PyErr_Clear(); // some other awaitable
+		}
+		Py_DECREF(awaited);
+		awaited = next;
+	}
+	if (awaited != NULL && awaited != Py_None) {
+		future_forsake(awaited);
+	}
+	Py_XDECREF(awaited);
+}
+
 static PyObject *
 verb_close(PyObject *self, PyObject *none)
 {
@@ -198,6 +218,7 @@ verb_close(PyObject *self, PyObject *none)
 	if (!steps(v)) {
 		return (NULL);
 	}
+	forsake(v);
 	rv = end(v);
 	stepped(v);
 	if (rv != 0) {

@@ -286,6 +286,45 @@ errand_begins(future *f, PyObject **result)
 	return (code == NNGIO_PENDING ? suspend(f, result) : errand_returns(f, code, result));
 }
 
+// Who has its coroutine ended by hand, or by a second task, does so while a task waits for it: that one goes on, to be told.
+// It has the future still, which nobody else gets therefore.
+void
+future_forsake(PyObject *self)
+{
+	future   *f = (future *) self;
+	PyObject *type, *value, *traceback, *call_soon, *arguments = NULL, *names = NULL, *done = NULL;
+
+	if (f->wakeup == NULL) {
+		return;
+	}
+	PyErr_Fetch(&type, &value, &traceback);
+	f->base.idle = 1;
+	if ((call_soon = PyObject_GetAttrString(f->loop, "call_soon")) != NULL &&
+	    (arguments = PyTuple_Pack(2, f->wakeup, self)) != NULL &&
+	    (names = Py_BuildValue("{sO}", "context", f->context)) != NULL) {
+		done = PyObject_Call(call_soon, arguments, names);
+	}
+	if (done == NULL) {
+		PyErr_Clear(); // its loop is closed
+	}
+	Py_CLEAR(f->wakeup);
+	Py_CLEAR(f->context);
+	Py_XDECREF(done);
+	Py_XDECREF(names);
+	Py_XDECREF(arguments);
+	Py_XDECREF(call_soon);
+	PyErr_Restore(type, value, traceback);
+}
+
+// A task goes on that was not woken: another one than that which waits.
+static PySendResult
+unexpected(PyObject *self)
+{
+	future_forsake(self);
+	PyErr_SetString(PyExc_RuntimeError, "a task went on that waited for a message, and there was none");
+	return (PYGEN_ERROR);
+}
+
 PySendResult
 future_send(PyObject *self, PyObject *argument, PyObject **result)
 {
@@ -293,8 +332,8 @@ future_send(PyObject *self, PyObject *argument, PyObject **result)
 
 	(void) argument;
 	if (f->errand == NO_ERRAND) {
-		if (!f->suspended && !f->base.ready) {
-			return (suspend(f, result));
+		if (!f->base.ready && !f->cancelled) {
+			return (f->suspended ? unexpected(self) : suspend(f, result));
 		}
 		Py_INCREF(Py_None);
 		*result = Py_None;
@@ -304,7 +343,7 @@ future_send(PyObject *self, PyObject *argument, PyObject **result)
 		return (errand_begins(f, result));
 	}
 	if (!f->base.ready) {
-		PyErr_SetString(PyExc_RuntimeError, "a task went on that waited for a message, and there was none");
+		(void) unexpected(self);
 		errand_fails(f);
 		return (PYGEN_ERROR);
 	}

@@ -93,6 +93,7 @@ int          operation_over(PyObject *self, PyObject *value, void *closure);
 PyObject    *errand_new(PyObject *channel, nngio_handle *h, PyObject *data, int ms, enum errand kind);
 PySendResult future_send(PyObject *self, PyObject *argument, PyObject **result);
 PyObject    *future_throw(PyObject *self, PyObject *arguments);
+void              future_forsake(PyObject *self);
 PyObject    *raise_thrown(PyObject *arguments);
 int          add_operations(PyObject *module);
 
