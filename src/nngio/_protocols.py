@@ -17,7 +17,7 @@ from nngio._channel_many import ManyReceiver, ManySender
 from nngio._context import Context
 from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
-from nngio._core.errors import BadState, ForkedError, NotSupported, TimedOut, check
+from nngio._core.errors import BadState, ForkedError, NNGError, NotSupported, TimedOut, check
 from nngio._core.library import lib
 from nngio._core.typing import TYPE_CHECKING, ClassVar
 from nngio._message import Message, as_bytes_like
@@ -203,11 +203,30 @@ class _Requests(_Asks):
         """Send a request and return the reply: `send` and `recv`, each with this timeout.
 
         A socket or context has one request at a time: another, of whatever thread or task, takes the place of the one that waits
-        for its reply, which raises `Canceled`. Use a `context()` for each. Raises `NotSupported` on a raw socket.
+        for its reply, which raises `Canceled`. Use a `context()` for each. Ctrl-C gives up the request. Raises `NotSupported` on a raw
+        socket.
         """
         self._check_cooked()
-        self.send(data, timeout=timeout)
-        return self.recv(timeout=timeout)
+        try:
+            self.send(data, timeout=timeout)
+            return self.recv(timeout=timeout)
+        except NNGError:
+            raise
+        except BaseException:
+            self._give_up_request()
+            raise
+
+    def _give_up_request(self) -> None:
+        """For who was interrupted after the send, and before the receive with which NNG ends a request."""
+        from nngio._aio import Aio
+
+        receive = Aio()
+        try:
+            self.recv_aio(receive)
+            receive.cancel()
+            receive.wait()
+        except NNGError:
+            pass  # there was none, or nothing is left that could have one
 
     async def arequest(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> bytes:
         """Send a request and return the reply. The awaitable `request`; a context for each that waits at the same time.
@@ -215,8 +234,14 @@ class _Requests(_Asks):
         Cancellation gives up the request.
         """
         self._check_cooked()
-        await self.asend(data, timeout=timeout)
-        return await self.arecv(timeout=timeout)
+        try:
+            await self.asend(data, timeout=timeout)
+            return await self.arecv(timeout=timeout)
+        except NNGError:
+            raise
+        except BaseException:
+            self._give_up_request()
+            raise
 
 
 class _Surveys(_Asks):

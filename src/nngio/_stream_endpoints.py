@@ -21,11 +21,10 @@ from nngio._options import (
     Option,
     PermissionsOption,
     SizeOption,
-    StringOption,
     options_of,
     set_options,
 )
-from nngio._stream_options import HeadersOption, StreamObject
+from nngio._stream_options import HeadersOption, StreamObject, SubprotocolOption
 from nngio._streams import Stream, open_streams
 from nngio._tls import TLSConfig, check_tls, configure, reason
 
@@ -51,7 +50,7 @@ class StreamEndpoint(Closing, StreamObject):
         "tcp-nodelay", "Whether its streams send small pieces at once, without waiting for more, as they do unless told. Not of ipc."
     )
     tcp_keepalive = BoolOption("tcp-keepalive", "Whether the system looks now and then if the peer is there. Not of ipc.")
-    ws_protocol = StringOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
+    ws_protocol = SubprotocolOption("ws:protocol", "The websocket subprotocol that both sides must name; by default there is none.")
     ws_send_text = BoolOption("ws:send-text", "Whether frames are sent as text, which has to be UTF-8 then.")
     ws_recv_text = BoolOption("ws:recv-text", "Whether frames of text are accepted; else they end the stream.")
     send_max_frame = SizeOption("ws:txframe-max", "The largest frame to send, in bytes; a longer send is several. 0: no limit.")
@@ -137,7 +136,7 @@ class StreamDialer(StreamEndpoint):
     _noun = "dial"
 
     local_address = AddressOption("local-address", "The address to connect from. Not of ipc.")
-    request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names.")
+    request_headers = HeadersOption("ws:request-header:", "Headers to send with the request, by their names; setting it adds to them.")
 
     def __init__(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: Any) -> None:
         self._options: dict[tuple[str, bytes], Any] = {}
@@ -249,7 +248,9 @@ class StreamListener(StreamEndpoint):
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)
     ipc_permissions = PermissionsOption("ipc:permissions", "The mode of a UNIX socket's file, such as 0o600; None unless it was set.")
     response_headers = HeadersOption(
-        "ws:response-header:", "Headers to send with the response, by their names.", patch="websocket-response-header"
+        "ws:response-header:",
+        "Headers to send with the response, by their names; setting it adds to them.",
+        patch="websocket-response-header",
     )
 
     def __init__(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: Any) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from nngio._core.errors import check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import Any
-from nngio._options import HasOptions, Option
+from nngio._headers import check_header
+from nngio._options import HasOptions, Option, StringOption
 
-__all__ = ["HeadersOption", "StreamObject"]
+__all__ = ["HeadersOption", "StreamObject", "SubprotocolOption"]
 
 _CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
 
@@ -35,6 +36,17 @@ class StreamObject(HasOptions):
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it belongs to this process; pass its URL instead")
 
 
+class SubprotocolOption(StringOption):
+    """The name of a websocket's subprotocol."""
+
+    def write(self, instance: HasOptions, value: str) -> None:
+        if isinstance(value, str) and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+            raise ValueError(
+                f"{self.attribute}: {value!r} is no name of a subprotocol, which has letters, digits and any of !#$%&'*+.^_`|~-"
+            )
+        super().write(instance, value)
+
+
 class HeadersOption(Option[Mapping[str, str]]):
     """Headers of a websocket's handshake that are sent; NNG gives each a name and a value."""
 
@@ -50,10 +62,7 @@ class HeadersOption(Option[Mapping[str, str]]):
         for name, text in value.items():
             if not isinstance(name, str) or not isinstance(text, str):
                 raise TypeError(f"{self.attribute} has names and values that are text; got {name!r}: {text!r}")
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-                raise ValueError(f"{name!r} is no name of a header: letters, digits and - as a rule")
-            if re.search(r"[\r\n\0]", text):
-                raise ValueError(f"the header {name} has a value of one line, without NUL, not {text!r}")
+            check_header(name, text)
         for name, text in value.items():
             instance._call("set", "string", self.option + name.encode(), text.encode())
         vars(instance)[f"_{self.attribute}"] = {**self.read(instance), **value}

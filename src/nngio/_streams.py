@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 from nngio._calls import acall, body, call, call_ms
 from nngio._core import library
 from nngio._core.closing import Closing
-from nngio._core.errors import Closed, ConnectionShutdown, NNGError
+from nngio._core.errors import Closed, ConnectionShutdown, NNGError, NotSupported
 from nngio._core.library import ffi, lib, python
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._message import as_bytes_like
-from nngio._options import AddressOption, BoolOption, StringOption
+from nngio._options import AddressOption, BoolOption, StringOption, options_of
 from nngio._pipe import CommonNameOption, HeadersOption, NumberOption
 from nngio._stream_options import StreamObject
 from nngio._tls import HANDSHAKE, TLSConfig, accept_reason, reason
@@ -76,6 +76,13 @@ class Stream(Closing, StreamObject):
         open_streams.add(self)
 
     # Options.
+
+    def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        try:
+            super()._call(verb, suffix, name, value)
+        except NotSupported:
+            attribute = next((each for each, option in options_of(type(self)).items() if name == option.option), name.decode())
+            raise NotSupported(f"this stream of {self._url} has no {attribute}: its transport tells nothing of it") from None
 
     local_address = AddressOption("local-address", "This side's address.", readonly=True)
     remote_address = AddressOption("remote-address", "The peer's address; with ipc the path for both ends.", readonly=True)
