@@ -1,7 +1,9 @@
 """Contexts: several exchanges at once over one socket, none of which knows of the others."""
 
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -437,3 +439,28 @@ def test_a_context_that_is_dropped_is_closed(address: Address) -> None:
             assert other.recv(timeout=10) == b"second"
             other.send(b"answer")
         assert req.recv(timeout=10) == b"answer"
+
+
+def test_a_context_tells_whether_it_is_closed(address: Address) -> None:
+    """By itself or with its socket; a block can't begin with it then."""
+    with nngio.Rep0(listen=address("inproc")) as rep:
+        one, other = rep.context(), rep.context()
+        assert not one.closed
+        with one:
+            assert repr(one) == f"<nngio.RepContext {one.id} of {rep!r}>"
+        assert (one.closed, other.closed) == (True, False)
+        assert repr(one).endswith(", closed>")
+    assert other.closed
+    for context in (one, other):
+        with pytest.raises(nngio.Closed, match="this context is closed"), context:
+            raise AssertionError("the block has begun")
+
+
+@pytest.mark.parametrize("make", [nngio.UDP, nngio.StreamListener, nngio.StreamDialer, nngio.Listener])
+def test_what_was_not_made_for_want_of_arguments_is_dropped_in_silence(make: Callable[[], object]) -> None:
+    """Only the error of the call is told of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TypeError, match="argument"):
+            make()
+        gc.collect()

@@ -2,13 +2,15 @@
 
 from nngio._channel import Channel
 from nngio._core import library
-from nngio._core.errors import check
+from nngio._core.errors import Closed, check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._options import HasOptions, assign, set_options
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from nngio._socket import Socket
 
 __all__ = ["Context"]
@@ -63,6 +65,16 @@ class Context(Channel, HasOptions):
         else:
             check(lib.nngio_ctx_get(self._handle, name, value, ffi.new("size_t *", ffi.sizeof(ctype))))
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by itself or with its socket."""
+        return self._handle is None or bool(lib.nngio_handle_closed(self._handle))
+
+    def __enter__(self) -> "Self":
+        if self.closed and not library.forked:
+            raise Closed("this context is closed")
+        return super().__enter__()
+
     def close(self) -> None:
         """End it: calls that wait on it, and pending aios, end with `Closed`. Closing it again does nothing.
 
@@ -79,7 +91,8 @@ class Context(Channel, HasOptions):
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled: it is one context, of this process")
 
     def __repr__(self) -> str:
-        return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}>"
+        state = ", closed" if self.closed and not library.forked else ""
+        return f"<nngio.{type(self).__name__} {self.id} of {self.socket!r}{state}>"
 
 
 def _misfit(context: Context, socket: object) -> str:

@@ -2,7 +2,7 @@
 
 from nngio._address import Address, from_sockaddr
 from nngio._core import library, nng
-from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported
+from nngio._core.errors import Closed, ForkedError, NNGError, NoEntry, NotSupported
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption, assign
@@ -174,6 +174,8 @@ class Pipe(HasOptions):
                 raise
             attribute = name.decode().removeprefix("ipc:").replace(":", "_").replace("-", "_")
             raise NotSupported(f"this pipe has no {attribute}: its transport tells nothing of it, only {_TRANSPORTS[name]} do") from None
+        except (NoEntry, Closed) as error:
+            raise type(error)("this pipe has gone; `info`, if you have it from before, tells still what it was", code=error.code) from None
 
     local_address = AddressOption("local-address", "This side's address.", readonly=True)
     remote_address = AddressOption("remote-address", "The peer's address.", readonly=True)

@@ -243,6 +243,7 @@ class StreamListener(StreamEndpoint):
 
     _option_kind = "listener"
     _noun = "listen at"
+    _closed = True
 
     port = IntOption("tcp-bound-port", "The port that it is bound to, of tcp, tls, ws and wss.", readonly=True)
     local_address = AddressOption("local-address", "The address that it is bound to.", readonly=True)

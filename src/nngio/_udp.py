@@ -55,8 +55,9 @@ class UDP(Closing):
         recv_buffer: how many datagrams to keep, beside what the system keeps, until they are received.
     """
 
+    _id = 0
+
     def __init__(self, address: "TCPAddress | tuple[str, int] | str", *, recv_buffer: int = 128) -> None:
-        self._id = 0
         if isinstance(recv_buffer, bool) or not isinstance(recv_buffer, int):
             raise TypeError(f"recv_buffer is a number of datagrams, not {type(recv_buffer).__name__}")
         if not 1 <= recv_buffer <= MOST_KEPT:

@@ -89,6 +89,7 @@ void nngio_handle_set_hops(nngio_handle *h, int hops);
 nngio_handle *nngio_socket_open(int (*open)(nng_socket *), uint32_t flags, int *error);
 nngio_handle *nngio_context_open(nngio_handle *socket, uint32_t flags, int *error);
 int nngio_handle_close(nngio_handle *h);
+bool nngio_handle_closed(nngio_handle *h);
 void nngio_handle_free(nngio_handle *h);
 uint32_t nngio_handle_id(nngio_handle *h);
 uint32_t nngio_handle_parked(nngio_handle *h);

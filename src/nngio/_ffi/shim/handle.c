@@ -293,6 +293,13 @@ nngio_handle_close(nngio_handle *h)
 	return (0);
 }
 
+// Whether it is closed, or about to be.  A context is with its socket.
+bool
+nngio_handle_closed(nngio_handle *h)
+{
+	return (atomic_load(&h->closed) != 0);
+}
+
 // Options of a context.  NNG frees a context that is closed under one of these, when its socket may be gone.
 int
 nngio_ctx_get(nngio_handle *h, const char *name, void *value, size_t *size)
