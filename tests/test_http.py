@@ -21,9 +21,10 @@ from typing import Any, Self
 
 import pytest
 import tls as tls_files
-from loops import ASYNCIO, Loop, Tasks, on_all_loops
+from http_peers import Answers
+from loops import ASYNCIO, TRIO, Loop, Tasks, on_all_loops
 from programs import FORKS, run
-from races import RACES
+from races import RACES, Helper
 
 import nngio
 from nngio._core.nng import patched as is_patched
@@ -416,7 +417,7 @@ def test_a_timeout_ends_the_connection_and_all_that_waits_on_it() -> None:
         with pytest.raises(nngio.TimedOut):
             connection.read(timeout=0.05)
         assert connection.closed
-        with pytest.raises(nngio.Closed):
+        with pytest.raises(nngio.Closed, match="an interrupted call has ended"):
             connection.write(b"x")
 
 
@@ -476,6 +477,188 @@ def test_a_cancelled_call_ends_its_connection(loop: Loop) -> None:
             await connection.aclose()
 
         loop.run(main)
+
+
+@on_all_loops
+def test_a_transaction_that_is_cancelled_between_its_steps_ends_its_connection(loop: Loop) -> None:
+    """The loop has stood still for so long that the step had finished: the next call never gets the answer to the one before."""
+
+    async def main(tasks: Tasks) -> None:
+        ended = 0
+        for turns in range(9):
+            with Answers() as server, await Client(server.url).aconnect(timeout=SECONDS) as connection:
+                task = tasks.start(connection.atransact, Request(uri="/one"))
+                for _ in range(turns):
+                    await loop.sleep(0)
+                time.sleep(0.02)  # noqa: ASYNC251  # the loop is to stand still
+                task.cancel()
+                outcome = await task.wait()
+                if not outcome.cancelled:
+                    assert outcome.result().body == b"/one"
+                elif connection.closed:
+                    ended += 1
+                    assert server.ended.acquire(timeout=SECONDS)
+                    with pytest.raises(nngio.Closed, match="an interrupted call has ended this connection"):
+                        await connection.atransact(Request(uri="/two"), timeout=SECONDS)
+                    continue
+                else:
+                    assert not server.asked  # nothing was begun
+                assert (await connection.atransact(Request(uri="/two"), timeout=SECONDS)).body == b"/two"
+        assert ended > 1
+
+    loop.run(main)
+
+
+@on_all_loops
+def test_a_read_that_is_cancelled_when_its_bytes_have_come_ends_its_connection_or_returns_them(loop: Loop) -> None:
+    """They aren't lost in silence."""
+
+    async def main(tasks: Tasks) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            await Client(f"http://127.0.0.1:{listener.getsockname()[1]}").aconnect(timeout=SECONDS) as connection,
+            listener.accept()[0] as peer,
+        ):
+            task = tasks.start(connection.aread)
+            await loop.sleep(0.02)
+            peer.sendall(b"first")
+            time.sleep(0.02)  # noqa: ASYNC251  # the loop is to stand still
+            task.cancel()
+            outcome = await task.wait()
+            if outcome.cancelled:
+                assert connection.closed
+                peer.settimeout(SECONDS)
+                assert peer.recv(1) == b""
+            else:
+                assert outcome.result() == b"first"
+                peer.sendall(b"second")
+                assert await connection.aread(timeout=SECONDS) == b"second"
+
+    loop.run(main)
+
+
+@pytest.mark.parametrize("loop", [ASYNCIO, TRIO], ids=repr)
+def test_a_call_that_has_begun_nothing_leaves_its_connection_as_it_is(loop: Loop) -> None:
+    """One that is cancelled before its first step, and one that is refused."""
+
+    async def main(tasks: Tasks) -> None:
+        with Answers() as server, await Client(server.url).aconnect(timeout=SECONDS) as connection:
+            for _ in range(3):
+                task = tasks.start(connection.atransact, Request(uri="/never"))
+                task.cancel()
+                assert (await task.wait()).cancelled
+            with pytest.raises(TypeError):
+                await connection.atransact("/")  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                connection.transact("/")  # type: ignore[arg-type]
+            with pytest.raises(nngio.InvalidArgument):
+                connection.transact(Request("POST", body=b"1", headers={"Content-Length": "2"}))
+            assert connection.transact(Request(uri="/one"), timeout=SECONDS).body == b"/one"
+            assert server.asked == ["/one"]
+
+    loop.run(main)
+
+
+def test_ctrl_c_at_any_moment_of_a_transaction_mixes_up_no_answers() -> None:
+    """Either the connection is ended, or the next request on it gets its own answer."""
+    main = threading.get_ident()
+    interrupted = 0
+
+    def interrupt() -> None:
+        time.sleep(random.random() * 0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with Answers() as server, Client(server.url) as client, Helper() as helper:
+        connection = client.connect(timeout=SECONDS)
+        for number in range(RACES):
+            bodies = []
+            try:
+                helper.start(interrupt)
+                bodies.append(connection.transact(Request(uri=f"/{number}"), timeout=SECONDS).body)
+                while True:
+                    time.sleep(0.001)
+            except KeyboardInterrupt:
+                interrupted += not bodies
+            helper.wait()
+            assert bodies in ([], [b"/%d" % number])
+            if connection.closed:
+                connection = client.connect(timeout=SECONDS)
+        connection.close()
+    assert interrupted
+
+
+@contextlib.contextmanager
+def trickle(head: bytes, piece: bytes) -> Iterator[str]:
+    """The URL of a server that sends a little, every two milliseconds, to each who connects, until they leave."""
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), listener.accept()[0] as peer:
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer.sendall(head)
+                while not over.wait(0.002):
+                    peer.sendall(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
+            socket.create_connection(listener.getsockname()).close()
+            thread.join()
+
+
+TRICKLES = [
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+]
+
+
+@pytest.mark.parametrize(("head", "piece"), TRICKLES, ids=["chunks", "to the end"])
+def test_a_timeout_is_for_all_of_a_transaction(head: bytes, piece: bytes) -> None:
+    """A server that always sends a little more can't make it longer."""
+    with trickle(head, piece) as target, Client(target).connect(timeout=SECONDS) as connection:
+        begun = time.monotonic()
+        with pytest.raises(nngio.TimedOut):
+            connection.transact(Request(), timeout=0.2)
+        assert 0.2 <= time.monotonic() - begun < 2
+        with pytest.raises(nngio.Closed, match="interrupted"):
+            connection.read()
+        with pytest.raises(nngio.TimedOut), Client(target) as client:
+            client.transact(timeout=0)
+
+
+@pytest.mark.parametrize(("head", "piece"), TRICKLES, ids=["chunks", "to the end"])
+@on_all_loops
+def test_a_timeout_is_for_all_of_an_awaited_transaction(loop: Loop, head: bytes, piece: bytes) -> None:
+    """The same on loops."""
+
+    async def main(_: Tasks) -> None:
+        async with await Client(target).aconnect(timeout=SECONDS) as connection:
+            with pytest.raises(nngio.TimedOut):
+                await connection.atransact(Request(), timeout=0.2)
+            with pytest.raises(nngio.Closed, match="interrupted"):
+                await connection.aread()
+
+    with trickle(head, piece) as target:
+        begun = time.monotonic()
+        loop.run(main)
+        assert 0.2 <= time.monotonic() - begun < 3
+
+
+def test_only_so_many_responses_come_before_the_one_that_counts() -> None:
+    """Sixteen; with one more the connection is closed."""
+    before, answer = b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with Raw(before * 16 + answer, before * 17 + answer) as raw, Client(raw.url) as client:
+        assert client.transact(timeout=SECONDS).body == b"ok"
+        with client.connect(timeout=SECONDS) as connection:
+            with pytest.raises(nngio.ProtocolError, match="more than 16"):
+                connection.transact(Request(), timeout=SECONDS)
+            with pytest.raises(nngio.Closed, match="this connection is closed"):
+                connection.read()
 
 
 def test_a_cancellation_at_any_moment_does_no_harm(server: Server) -> None:

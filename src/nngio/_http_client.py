@@ -3,6 +3,10 @@
 A call is one operation of `_ffi/shim/http.c`, or several: those are generators, which yield each operation and are given its result, and
 are driven by a synchronous or an awaitable call. Whole responses are read here, in steps that can be interrupted; why NNG's
 own transactions can't be used is told in C.
+
+An interrupted call ends its connection, or the next call would take what is still to come for its own. In a step C sees to that.
+Between two steps it is done here: from the end of the first one on, whatever gets out of a call closes the connection, by one call
+into C, before which no signal handler runs. A call that fails before has begun nothing, and leaves the connection as it is.
 """
 
 import re
@@ -15,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 from nngio._calls import Begin, acall, call, call_ms
 from nngio._core import library
 from nngio._core.closing import Closing
-from nngio._core.errors import Closed, ConnectionShutdown, InvalidArgument, MessageTooLarge, NNGError, ProtocolError
+from nngio._core.duration import milliseconds
+from nngio._core.errors import Closed, ConnectionShutdown, InvalidArgument, MessageTooLarge, NNGError, ProtocolError, TimedOut
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.urls import encode_url, host_of, url_text
 from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
@@ -38,6 +43,8 @@ STEP = 2**20
 LARGEST = 2**30
 LONGEST_LINE = 4096
 MOST_TRAILERS = 64
+MOST_INTERIM = 16
+"""Responses of 100 to 199 that may come before the one that counts."""
 _ADDRESS = ffi.typeof("uintptr_t")
 _SCHEME = re.compile(r"(https?)[46]?://", re.IGNORECASE)
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?\r\n")
@@ -55,7 +62,7 @@ class Step(NamedTuple):
     size: int = 0
 
 
-Steps = Generator[Step, bytes, T]
+Steps = Generator[Step, Any, T]
 
 
 def check_url(url: str, tls: TLSConfig | None) -> bool:
@@ -192,7 +199,7 @@ class Client(Closing):
             max_body: the largest body that the response may have, in bytes.
 
         Raises:
-            ProtocolError: what comes is no response of HTTP's.
+            ProtocolError: what comes is no response of HTTP's, or more than 16 that only announce one.
             MessageTooLarge: the body is larger than `max_body`, or the headers than NNG takes, 8 KiB for each line.
             ConnectionShutdown: the server ended the connection in the middle.
 
@@ -229,8 +236,8 @@ class Connection(Closing):
     """A connection of HTTP's, of a client's or one that a handler took over. `Client.connect` makes it.
 
     Reads are served in the order in which they begin, and so are writes. A call that is interrupted, by a timeout, a cancellation or
-    Ctrl-C, ends the connection: NNG can't tell how far it came. One that is dropped while open is closed with a
-    `ResourceWarning`. It doesn't survive a fork. Thread-safe.
+    Ctrl-C, ends the connection, unless it has begun nothing yet: NNG can't tell how far it came, and nobody what comes next. Later
+    calls raise `Closed` then. One that is dropped while open is closed with a `ResourceWarning`. It doesn't survive a fork. Thread-safe.
 
     Timeouts are in seconds, None for ever; the shortest is a moment of 10 ms. Each method has an awaitable form, for asyncio and trio, with
     an `a` in front.
@@ -269,30 +276,32 @@ class Connection(Closing):
 
     # Steps.
 
-    def _one(self, step: Step, ms: int) -> bytes:
+    def _one(self, step: Step, ms: int) -> Any:
         code, result = call(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
         self._heard = self._heard or step.what in _READS
-        return result or b""
+        return result
 
-    async def _aone(self, step: Step, ms: int) -> bytes:
+    async def _aone(self, step: Step, ms: int) -> Any:
         code, result = await acall(self._begin(step), partial(_result, step), ms)
         if code:
             self._fail(code)
         self._heard = self._heard or step.what in _READS
-        return result or b""
+        return result
 
     def _begin(self, step: Step) -> Begin:
         c = self._c
         return lambda op, ms: lib.nngio_http_begin(op, c, *step, ms)
 
     def _drive(self, steps: Steps[T], until: float | None) -> T:
+        begun = False
         try:
             step = next(steps)
             while True:
                 try:
                     result = self._one(step, left(until))
+                    begun = True
                 except NNGError as error:
                     step = steps.throw(error)
                 else:
@@ -300,13 +309,19 @@ class Connection(Closing):
         except StopIteration as end:
             value: T = end.value
             return value
+        except BaseException:
+            if begun:
+                lib.nngio_http_interrupt(self._c)
+            raise
 
     async def _adrive(self, steps: Steps[T], until: float | None) -> T:
+        begun = False
         try:
             step = next(steps)
             while True:
                 try:
                     result = await self._aone(step, left(until))
+                    begun = True
                 except NNGError as error:
                     step = steps.throw(error)
                 else:
@@ -314,10 +329,17 @@ class Connection(Closing):
         except StopIteration as end:
             value: T = end.value
             return value
+        except BaseException:
+            if begun:
+                lib.nngio_http_interrupt(self._c)
+            raise
 
     def _fail(self, code: int) -> NoReturn:
+        if self.closed:
+            self.close()  # NNG may have, and may not: now the peer hears of it
         if code == lib.NNG_ECLOSED:
-            raise Closed("this connection is closed")
+            interrupted = lib.nngio_http_interrupted(self._c)
+            raise Closed("an interrupted call has ended this connection" if interrupted else "this connection is closed")
         # NNG makes the handshake of TLS with the first write.
         why = reason(code, self._url, self._tls) if self._dialed and not self._heard and code in HANDSHAKE else ""
         if code == lib.NNG_ECONNSHUT:
@@ -337,13 +359,15 @@ class Connection(Closing):
         Raises `ConnectionShutdown` at the end of what the peer sends, `ConnectionReset`, `TimedOut`, `Closed`.
         NNG: `nng_http_conn_read`.
         """
-        return self._one(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
+        data: bytes = self._one(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
+        return data
 
     def read_all(self, size: int, *, timeout: float | None = None) -> bytes:
         """Read so many bytes, and wait until they have come. Otherwise as `read`. NNG: `nng_http_conn_read_all`."""
         if not _room("size", size, least=0):
             return b""
-        return self._one(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
+        data: bytes = self._one(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
+        return data
 
     def write(self, data: "Buffer", *, timeout: float | None = None) -> int:
         """Write as much as goes at once, at least one byte; return how many. The bytes are copied.
@@ -353,7 +377,8 @@ class Connection(Closing):
         pointer, size = pointer_to(data)
         if not size:
             return 0
-        return int(self._one(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout)))
+        written: int = self._one(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout))
+        return written
 
     def write_all(self, data: "Buffer", *, timeout: float | None = None) -> None:
         """Write all of the bytes. Otherwise as `write`. NNG: `nng_http_conn_write_all`."""
@@ -361,20 +386,23 @@ class Connection(Closing):
 
     async def aread(self, max: int = CHUNK, *, timeout: float | None = None) -> bytes:  # noqa: A002
         """Read what has come. The awaitable `read`; cancellation ends the connection."""
-        return await self._aone(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
+        data: bytes = await self._aone(Step(lib.NNGIO_HTTP_READ, size=_room("max", max)), call_ms(timeout))
+        return data
 
     async def aread_all(self, size: int, *, timeout: float | None = None) -> bytes:
         """Read so many bytes. The awaitable `read_all`; cancellation ends the connection."""
         if not _room("size", size, least=0):
             return b""
-        return await self._aone(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
+        data: bytes = await self._aone(Step(lib.NNGIO_HTTP_READ_ALL, size=size), call_ms(timeout))
+        return data
 
     async def awrite(self, data: "Buffer", *, timeout: float | None = None) -> int:
         """Write as much as goes at once. The awaitable `write`; cancellation ends the connection."""
         pointer, size = pointer_to(data)
         if not size:
             return 0
-        return int(await self._aone(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout)))
+        written: int = await self._aone(Step(lib.NNGIO_HTTP_WRITE, NULL, pointer, min(size, STEP)), call_ms(timeout))
+        return written
 
     async def awrite_all(self, data: "Buffer", *, timeout: float | None = None) -> None:
         """Write all of the bytes. The awaitable `write_all`; cancellation ends the connection."""
@@ -458,16 +486,20 @@ class Connection(Closing):
     def _transaction(self, request: Request, max_body: int) -> Steps[Response]:
         _room("max_body", max_body, least=0, most=2**62)
         yield from self._writing_request(request)
-        while True:
-            response = yield from self._reading_response()
-            if not 100 <= response._status < 200 or response._status == 101:
-                break
         try:
+            response = yield from self._reading_final_response()
             yield from self._reading_body(request, response, max_body)
         except (MessageTooLarge, ProtocolError):
             self.close()  # nobody knows where the next response would begin
             raise
         return response
+
+    def _reading_final_response(self) -> Steps[Response]:
+        for _ in range(MOST_INTERIM + 1):
+            response = yield from self._reading_response()
+            if not 100 <= response._status < 200 or response._status == 101:
+                return response
+        raise ProtocolError(f"more than {MOST_INTERIM} responses have come that only announce one")
 
     def _reading_body(self, request: Request, response: Response, max_body: int) -> Steps[None]:
         if request._method == "HEAD" or response._status in (101, 204, 304):
@@ -525,7 +557,7 @@ class Connection(Closing):
 
     def _reading_line(self, least: int) -> Steps[bytes]:
         """A line, and no byte of what follows."""
-        line = yield Step(lib.NNGIO_HTTP_READ_ALL, size=least)
+        line: bytes = yield Step(lib.NNGIO_HTTP_READ_ALL, size=least)
         while not line.endswith(b"\r\n"):
             if len(line) > LONGEST_LINE or b"\n" in line:
                 raise ProtocolError("the response has a line in its chunks that doesn't end")
@@ -555,14 +587,18 @@ class Connection(Closing):
 
 
 def deadline(timeout: float | None) -> float | None:
-    """When a call has to be over, by `time.monotonic`."""
-    call_ms(timeout)  # refuses what is no timeout
-    return None if timeout is None else time.monotonic() + timeout
+    """When a call has to be over, by `time.monotonic`; all of its steps together have a moment at least."""
+    ms = call_ms(timeout)
+    return None if ms < 0 else time.monotonic() + ms / 1000
 
 
 def left(until: float | None) -> int:
-    """What is left of its time, in milliseconds; a moment at least."""
-    return call_ms(None if until is None else max(until - time.monotonic(), 0))
+    """What is left of its time, in milliseconds. Raises `TimedOut` when that is nothing: a peer could make of a call so many steps
+    that a moment for each would be for ever."""
+    rest = None if until is None else until - time.monotonic()
+    if rest is not None and rest <= 0:
+        raise TimedOut
+    return milliseconds(rest)
 
 
 def _room(name: str, size: int, least: int = 1, most: int = LARGEST) -> int:
@@ -575,9 +611,10 @@ def _connect(attempt: Any) -> Begin:
     return lambda op, ms: lib.nngio_http_begin(op, attempt, lib.NNGIO_HTTP_CONNECT, NULL, NULL, 0, ms)
 
 
-def _result(step: Step, _: Any, op: Any) -> bytes:
-    """What a step has brought: bytes that were read, or, as text, the number of those that were written."""
+def _result(step: Step, _: Any, op: Any) -> bytes | int:
+    """What a step has brought: bytes that were read, or the number of those that were written."""
     if step.what in (lib.NNGIO_HTTP_READ, lib.NNGIO_HTTP_READ_ALL):
         data: bytes = ffi.unpack(op.body, op.len)
         return data
-    return b"%d" % op.len
+    size: int = op.len
+    return size

@@ -195,6 +195,93 @@ a_server_may_be_closed_at_any_moment(void)
 	}
 }
 
+static nngio_http *
+connect_to_server(nngio_op *op)
+{
+	int         error;
+	nngio_http *client = nngio_http_client(url, &error), *conn;
+	int         rv     = nngio_http_begin(op, client, NNGIO_HTTP_CONNECT, NULL, NULL, 0, 5000);
+
+	while (rv == NNGIO_PENDING || rv == NNGIO_AGAIN) {
+		rv = nngio_stream_wait(op);
+	}
+	EQUAL(rv, 0);
+	conn = nngio_http_given(op);
+	http_hold(conn);
+	nngio_abandon(op, NULL); // which leaves the connection open: it was the attempt's
+	nngio_http_free(client);
+	CHECK(!nngio_http_closed(conn));
+	return (conn);
+}
+
+static void
+write_something(nngio_op *op, nngio_http *conn)
+{
+	int rv = nngio_http_begin(op, conn, NNGIO_HTTP_WRITE_ALL, NULL, "GET ", 4, 5000);
+
+	while (rv == NNGIO_PENDING || rv == NNGIO_AGAIN) {
+		rv = nngio_stream_wait(op);
+	}
+	EQUAL(rv, 0);
+}
+
+static void
+give_up_all(nngio_op *op)
+{
+	nngio_op_give_up(op);
+	nngio_abandon(op, NULL);
+}
+
+static void
+abandon_all(nngio_op *op)
+{
+	nngio_abandon_all(&op, 1);
+}
+
+static void
+abort_first(nngio_op *op)
+{
+	nngio_op_abort(op, NNG_ECANCELED); // too late: that is not the end yet
+	CHECK(!nngio_http_closed(op->http));
+	nngio_abandon(op, NULL);
+}
+
+static void
+a_connection_ends_when_nobody_takes_what_an_operation_has_brought(void)
+{
+	void (*ends[])(nngio_op *) = { give_up_all, abandon_all, abort_first };
+
+	open_server();
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		nngio_op   *op   = new_op();
+		nngio_http *conn = connect_to_server(op);
+		write_something(op, conn);
+		op->kind = NNGIO_NONE; // as who has taken it does
+		nngio_abandon(op, NULL);
+		CHECK(!nngio_http_closed(conn));
+		write_something(op, conn);
+		ends[i](op);
+		CHECK(nngio_http_closed(conn) && nngio_http_interrupted(conn));
+		EQUAL(nngio_http_close(conn), NNG_ECLOSED);
+		EQUAL(nngio_http_begin(op, conn, NNGIO_HTTP_READ, NULL, NULL, 10, 5000), NNG_ECLOSED);
+		nngio_abandon(op, NULL);
+		nngio_op_free(op);
+		nngio_http_free(conn);
+	}
+	for (int interrupted = 0; interrupted < 2; interrupted++) {
+		nngio_op   *op   = new_op();
+		nngio_http *conn = connect_to_server(op);
+		write_something(op, conn);
+		op->kind = interrupted ? op->kind : NNGIO_NONE;
+		nngio_op_free(op);
+		EQUAL(nngio_http_closed(conn), interrupted);
+		nngio_http_interrupt(conn);
+		CHECK(nngio_http_interrupted(conn));
+		nngio_http_free(conn);
+	}
+	nngio_http_server_free(server);
+}
+
 static void *
 read_on(void *arg)
 {
@@ -216,19 +303,10 @@ a_connection_may_be_closed_while_threads_read(void)
 
 	open_server();
 	for (int i = 0; i < rounds(300); i++) {
-		int         error;
-		nngio_op   *op     = new_op();
-		nngio_http *client = nngio_http_client(url, &error), *conn;
+		nngio_op   *op   = new_op();
+		nngio_http *conn = connect_to_server(op);
 		pthread_t   readers[2];
-		int         rv = nngio_http_begin(op, client, NNGIO_HTTP_CONNECT, NULL, NULL, 0, 5000);
-		while (rv == NNGIO_PENDING || rv == NNGIO_AGAIN) {
-			rv = nngio_stream_wait(op);
-		}
-		EQUAL(rv, 0);
-		conn = nngio_http_given(op);
-		http_hold(conn);
 		nngio_op_free(op);
-		nngio_http_free(client);
 		for (int j = 0; j < 2; j++) {
 			readers[j] = start(read_on, conn);
 		}
@@ -249,6 +327,7 @@ main(void)
 	nngio_http_wakes(queue);
 	RUN(requests_may_be_given_up_at_any_moment);
 	RUN(a_server_may_be_closed_at_any_moment);
+	RUN(a_connection_ends_when_nobody_takes_what_an_operation_has_brought);
 	RUN(a_connection_may_be_closed_while_threads_read);
 	return (0);
 }

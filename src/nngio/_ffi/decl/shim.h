@@ -248,6 +248,8 @@ int nngio_http_begin(nngio_op *op, nngio_http *h, int what, nngio_http_message *
 nngio_http *nngio_http_given(nngio_op *op);
 int nngio_http_set_tls(nngio_http *h, nng_tls_config *config);
 int nngio_http_close(nngio_http *h);
+void nngio_http_interrupt(nngio_http *h);
+bool nngio_http_interrupted(nngio_http *h);
 bool nngio_http_closed(nngio_http *h);
 void nngio_http_free(nngio_http *h);
 void nngio_http_let_go(nngio_http *h);

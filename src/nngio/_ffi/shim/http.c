@@ -4,6 +4,8 @@
 // until it has given the aio back: the bytes, the request, the response.  A call waits for its task; one that is
 // interrupted stops waiting at once, and the task ends when NNG has come to it.  NNG closes a connection of which an
 // operation was aborted, and must not be given another one before it has: so the connection counts as closed from then on.
+// It does so too when the task had ended and nobody has taken what it brought, and when a call of several tasks is interrupted
+// between two: what comes next on the connection would be taken for the answer to something else.
 // A connection is not closed in NNG before all its tasks have ended.
 //
 // NNG's own transactions (nng_http_client_transact, nng_http_conn_transact) can't be used: what cancels one between two of its steps
@@ -248,6 +250,17 @@ nngio_http_begin(
 	return (NNGIO_PENDING);
 }
 
+// Called with the lock: from now on a connection counts as closed, and says why.  An attempt to connect has nothing to be
+// taken amiss.
+static void
+interrupt(nngio_http *h)
+{
+	if (h->conn != NULL) {
+		h->interrupted = h->interrupted || (!h->closed && !h->broken);
+		h->broken      = true;
+	}
+}
+
 // The part of nngio_op_abort for what waits here: it stops waiting, with that result, at once.
 void
 http_abort(nngio_op *op, int code)
@@ -258,13 +271,52 @@ http_abort(nngio_op *op, int code)
 	pthread_mutex_lock(&h->lock);
 	if ((waits = op->task != NULL && op->task->op == op)) {
 		op->task->op = NULL;
-		h->broken    = h->conn != NULL;
+		interrupt(h);
 		nng_aio_abort(op->task->aio, NNG_ECANCELED);
 		op->task = NULL;
 	}
 	pthread_mutex_unlock(&h->lock);
 	if (waits) {
 		op_complete(op, code);
+	}
+}
+
+// The part of nngio_op_give_up and nngio_op_free for what was begun here, whether it waits or has finished: nobody will know what
+// it brought.  On the thread of its owner, and without a lock; doesn't wait.
+void
+http_give_up(nngio_op *op)
+{
+	nngio_http *h = op->http;
+
+	if (h == NULL) {
+		return; // it comes from the pool, where its kind is that of its last owner's
+	}
+	http_abort(op, NNG_ECANCELED);
+	pthread_mutex_lock(&h->lock);
+	if (op->task != NULL) { // it had finished, or its callback is about to say so
+		interrupt(h);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+static bool
+was_interrupted(nngio_http *h)
+{
+	bool interrupted;
+
+	pthread_mutex_lock(&h->lock);
+	interrupted = h->interrupted;
+	pthread_mutex_unlock(&h->lock);
+	return (interrupted);
+}
+
+// The part of nngio_abandon: the same, and the peer hears of it.  May wait as nngio_http_close.
+void
+http_abandon(nngio_op *op)
+{
+	http_give_up(op);
+	if (op->http != NULL && was_interrupted(op->http)) {
+		nngio_http_close(op->http);
 	}
 }
 
@@ -361,6 +413,26 @@ nngio_http_close(nngio_http *h)
 		nng_http_conn_close(h->conn);
 	}
 	return (0);
+}
+
+// The same for who was interrupted between two operations of one call.
+void
+nngio_http_interrupt(nngio_http *h)
+{
+	if (nngio_forked()) {
+		return;
+	}
+	pthread_mutex_lock(&h->lock);
+	interrupt(h);
+	pthread_mutex_unlock(&h->lock);
+	nngio_http_close(h);
+}
+
+// Whether it was open when a call was interrupted, and was closed by that.
+bool
+nngio_http_interrupted(nngio_http *h)
+{
+	return (was_interrupted(h));
 }
 
 bool

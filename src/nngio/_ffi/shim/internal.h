@@ -178,7 +178,8 @@ struct nngio_http {
 	nngio_http      *late; // the connection that came when nobody wanted it any more
 	http_task       *tasks;
 	bool             closed;
-	bool             broken; // NNG has closed the connection, or is about to
+	bool             broken;      // NNG has closed the connection, or is about to; or nobody knows what would come next
+	bool             interrupted; // by a call that was, and by nothing else before
 };
 
 struct nngio_http_server {
@@ -285,6 +286,8 @@ void streams_close(void);
 void http_hold(nngio_http *h);
 void http_rele(nngio_http *h);
 void http_abort(nngio_op *op, int code);
+void http_give_up(nngio_op *op);
+void http_abandon(nngio_op *op);
 void http_drop(nngio_op *op);
 void http_message_hold(nngio_http_message *m);
 void http_server_rele(nngio_http_server *s);

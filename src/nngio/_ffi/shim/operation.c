@@ -605,7 +605,11 @@ nngio_op_free(nngio_op *op)
 		}
 	}
 	if (op->kind >= NNGIO_DIAL) {
-		nngio_op_abort(op, NNG_ECANCELED);
+		if (op->kind == NNGIO_HTTP) {
+			http_give_up(op);
+		} else {
+			nngio_op_abort(op, NNG_ECANCELED);
+		}
 		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
 			return;
 		}

@@ -216,6 +216,7 @@ nngio_op_abort(nngio_op *op, int code)
 
 // Cancels an operation whose owner is certain to abandon it, and has not come to that yet: a message that it
 // was given, or is given now, is for the next receive at once, so that none which begins in between overtakes it.
+// A connection of HTTP's counts as closed.
 void
 nngio_op_give_up(nngio_op *op)
 {
@@ -233,6 +234,10 @@ nngio_op_give_up(nngio_op *op)
 			}
 			return;
 		}
+	}
+	if (op->kind == NNGIO_HTTP) {
+		http_give_up(op);
+		return;
 	}
 	nngio_op_abort(op, NNG_ECANCELED);
 	if (op->kind == NNGIO_STREAM) {

@@ -163,7 +163,7 @@ nngio_cancel(nngio_op *op)
 
 // Ends an operation whose caller was interrupted: afterwards it is idle (or, if it has a queue, still to
 // be drained from there, when a dial or close has come to its end), a message that it had received, or that had got as far as `box`, waits for the handle's next receive, and one that was not
-// sent is in its box again, or dropped if it was a copy of bytes.
+// sent is in its box again, or dropped if it was a copy of bytes.  A connection of HTTP's on which it had been begun is closed.
 void
 nngio_abandon(nngio_op *op, nngio_box *box)
 {
@@ -173,6 +173,9 @@ nngio_abandon(nngio_op *op, nngio_box *box)
 	op->looked = false;
 	if (op->kind == NNGIO_NONE) {
 		return; // it is over, though its loop may still have to see to it
+	}
+	if (op->kind == NNGIO_HTTP) {
+		http_abandon(op);
 	}
 	if (nngio_op_busy(op)) {
 		if (op->kind >= NNGIO_DIAL && op->queue != NULL) {
