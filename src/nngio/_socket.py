@@ -315,7 +315,10 @@ class Socket(Channel, HasPeers, HasOptions):
         `block` waits for the first connection, at most `timeout` seconds, and raises `ConnectionRefused`, `TimedOut`, ...
         Without it the dialer goes on trying in the background, so the order in which peers start doesn't matter. `tls` says whom
         to trust, for `tls+tcp://` and `wss://`: `PeerAuthError`, `CryptoError` and others tell that the handshake failed. `options`
-        are the dialer's. Ctrl-C interrupts the call. NNG: `nng_dial`.
+        are the dialer's. Ctrl-C interrupts the call.
+
+        A connection isn't a peer yet: one of a protocol that doesn't go with this one, or that turns us away, is told apart when both
+        have introduced themselves, and disconnected again. `wait_for_peers` waits for a peer. NNG: `nng_dial`.
         """
         dialer = Dialer(self, url, tls=tls, **options)
         try:
