@@ -400,3 +400,49 @@ def test_a_socket_tells_its_protocol_and_its_mode(name: str) -> None:
             assert one.protocol_name == {"Pair0": "pair", "Pair1": "pair1"}.get(name, name.lower()[:-1])
             assert (one.peer_protocol, one.peer_protocol_name) == (other.protocol, other.protocol_name)
             assert (other.peer_protocol, other.peer_protocol_name) == (one.protocol, one.protocol_name)
+
+
+def test_an_option_can_be_read_and_set_by_nngs_name_for_it() -> None:
+    """In each of NNG's types, on each kind of object; one with an attribute is checked as that is."""
+    with nngio.Req0(listen="tcp://127.0.0.1:0") as req, nngio.Rep0(dial=req.listeners[0].url) as rep, req.context() as context:
+        req.wait_for_peers(timeout=10)
+        listener, dialer, pipe = req.listeners[0], rep.dialers[0], req.pipes[0]
+        assert req.get_option("protocol-name", "string") == "req"
+        assert req.get_option("recv-size-max", "size") == req.recv_max_size
+        assert req.get_option("raw", "bool") is False
+        assert listener.get_option("local-address", "addr") == listener.local_address
+        assert dialer.get_option("reconnect-time-min", "ms") == dialer.reconnect_time_min
+        assert pipe.get_option("tcp-nodelay", "bool") is True
+        assert context.get_option("req:resend-time", "ms") == 60
+        req.set_option("recv-timeout", "ms", 1.5)
+        rep.set_option("ttl-max", "int", 3)
+        context.set_option("recv-timeout", "ms", None)
+        assert (req.recv_timeout, rep.max_ttl, context.recv_timeout) == (1.5, 3, None)
+        with pytest.raises(ValueError, match="max_ttl is from 1 to 15"):
+            rep.set_option("ttl-max", "int", 16)
+        with pytest.raises(AttributeError, match="can be read, not set"):
+            req.set_option("raw", "bool", True)
+        with pytest.raises(nngio.BadType):
+            req.get_option("recv-timeout", "string")
+        for target in (req, context, listener, dialer, pipe):
+            with pytest.raises(nngio.NotSupported, match="has no option 'nonsense'"):
+                target.get_option("nonsense", "int")
+            with pytest.raises(nngio.NotSupported, match=r"'nonsense'|nonsense can't be set"):
+                target.set_option("nonsense", "uint64", 1)
+    with nngio.StreamListener("tcp://127.0.0.1:0") as listens:
+        assert listens.get_option("tcp-bound-port", "int") == listens.port
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "error", "text"),
+    [
+        (5, "int", TypeError, "an option's name is text, not int"),
+        ("recv-buffer\0", "int", ValueError, "NUL"),
+        ("x", "float", ValueError, "an option's kind is bool, int"),
+        ("ws:request-header:X", "string", nngio.NotSupported, "request_headers"),
+    ],
+)
+def test_what_is_no_name_or_kind_of_an_option_is_refused(name: Any, kind: Any, error: type[Exception], text: str) -> None:
+    """Before NNG sees it."""
+    with nngio.Pair0() as pair, pytest.raises(error, match=text):
+        pair.set_option(name, kind, "value")

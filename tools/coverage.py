@@ -67,13 +67,13 @@ _PROTOCOLS = {
 }  # fmt: skip
 
 REACHED: dict[str, list[str]] = {
-    # Options: a descriptor knows the name and the type, and takes the function for its object's kind.
+    # Options: a descriptor knows the name and the type, and takes the function for its object's kind; any others go by their names.
     **{
-        f"nng_{kind}_{verb}{suffix}": [noun]
+        f"nng_{kind}_{verb}{suffix}": [f"{noun}.{verb}_option"]
         for kind, noun in (("socket", "Socket"), ("ctx", "Context"), ("dialer", "Dialer"), ("listener", "Listener"), ("pipe", "Pipe"))
         for verb in ("get", "set")
         for suffix in ("", "_bool", "_int", "_ms", "_size", "_string", "_uint64", "_addr")
-        if not (kind == "pipe" and verb == "set") and not (kind == "ctx" and suffix == "_addr")
+        if not (kind == "pipe" and verb == "set") and not (kind == "ctx" and suffix in ("_addr", "_string"))
     },
     # Protocols.
     **{
@@ -136,9 +136,11 @@ REACHED: dict[str, list[str]] = {
 a submodule of nngio's."""
 
 LATER: dict[str, list[str]] = {
-    "nng_stream_dialer_[gs]et*": ["StreamDialer"],
-    "nng_stream_listener_[gs]et*": ["StreamListener"],
-    "nng_stream_[gs]et*": ["Stream"],
+    **{
+        f"nng_{kind}_{verb}*": [f"{noun}.{verb}_option"]
+        for kind, noun in (("stream_dialer", "StreamDialer"), ("stream_listener", "StreamListener"), ("stream", "Stream"))
+        for verb in ("get", "set")
+    },
     "nng_stream_dialer_alloc*": ["StreamDialer"],
     "nng_stream_dialer_free": ["StreamDialer"],
     "nng_stream_dialer_close": ["StreamDialer.close"],
@@ -156,9 +158,6 @@ LATER: dict[str, list[str]] = {
     "nng_device": ["device"],
     "nng_device_aio": ["adevice"],
     "nng_tls_config_*": ["TLSConfig"],
-    "nng_tls_engine_name": ["TLSConfig"],
-    "nng_tls_engine_description": ["TLSConfig"],
-    "nng_tls_engine_fips_mode": ["TLSConfig"],
     "nng_dialer_[gs]et_ptr": ["TLSConfig"],
     "nng_listener_[gs]et_ptr": ["TLSConfig"],
 }
@@ -194,6 +193,8 @@ REASONS: dict[str, str] = {
     "nng_tls_engine_recv": "a TLS engine is written in C",
     "nng_socket_[gs]et_ptr": "no option of a socket's is a pointer, but for the deprecated TLS configuration",
     "nng_ctx_[gs]et_ptr": "no option of a context's is a pointer",
+    "nng_ctx_[gs]et_string": "no option of a context's is text",
+    "nng_stream_[gs]et_ptr": "no option of a stream's is a pointer",
     "nng_pipe_get_ptr": "its only option, the names in a certificate, is read when the pipe is made",
 }
 """Why a function has no name. What also has one, has that."""

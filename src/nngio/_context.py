@@ -2,7 +2,7 @@
 
 from nngio._channel import Channel
 from nngio._core import library
-from nngio._core.errors import Closed, check
+from nngio._core.errors import Closed, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.owner import own_handle
 from nngio._core.typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Context"]
 
 
-_CTYPES = {"bool": "bool", "int": "int", "ms": "nng_duration"}
+_CTYPES = {"bool": "bool", "int": "int", "ms": "nng_duration", "size": "size_t", "uint64": "uint64_t"}
 
 
 class Context(Channel, HasOptions):
@@ -58,6 +58,8 @@ class Context(Channel, HasOptions):
         return number
 
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
+        if suffix not in _CTYPES:
+            raise NotSupported("no option of a context's is text or an address")
         ctype = _CTYPES[suffix]
         if verb == "set":
             value = ffi.new(f"{ctype} *", value)

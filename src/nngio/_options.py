@@ -18,10 +18,12 @@ from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, o
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Never
+    from typing import Literal, Never
+
+    OptionKind = Literal["bool", "int", "ms", "size", "string", "uint64", "addr"]
 
 __all__ = [
-    "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "Option",
+    "AddressOption", "BoolOption", "DurationOption", "FDOption", "HasOptions", "IntOption", "NameOption", "NumberOption", "Option",
     "PermissionsOption", "ReadOnly", "SecondsOption", "SizeOption", "StringOption", "assign", "either", "options_of", "set_options",
 ]  # fmt: skip
 
@@ -66,6 +68,29 @@ class HasOptions:
         makes: dict[str, type] = getattr(socket, "_makes", {})
         whose: dict[str, type] = {} if socket is self else {type(socket).__name__: type(socket)}
         return whose | makes
+
+    def get_option(self, name: str, kind: "OptionKind") -> Any:
+        """Read an option by NNG's name for it, such as one of a newer NNG that there is no attribute for. Where there is one, take that.
+
+        Args:
+            name: NNG's, such as "recv-buffer".
+            kind: the type that NNG has it in: "bool", "int", "ms" (read in seconds, None for ever), "size", "string", "uint64", "addr".
+
+        Raises `NotSupported` for what it doesn't have, `BadType` for another kind than NNG's, `Closed`. Thread-safe.
+        NNG: the functions named for the object and the kind, such as `nng_socket_get_bool`.
+        """
+        from nngio._option_kinds import get_option
+
+        return get_option(self, name, kind)
+
+    def set_option(self, name: str, kind: "OptionKind", value: Any) -> None:
+        """Set an option by NNG's name for it. Otherwise as `get_option`.
+
+        One that has an attribute is checked as that is. Of another one NNG alone says what it can be.
+        """
+        from nngio._option_kinds import set_option
+
+        set_option(self, name, kind, value)
 
     def _get(self, ctype: str, suffix: str, name: bytes) -> Any:
         out = ffi.new(ctype)
@@ -336,6 +361,23 @@ class SizeOption(Option[int]):
         if not 0 <= value <= 2**32 - 1:
             raise ValueError(f"{self.attribute} is from 0 (no limit) to {2**32 - 1} bytes, not {value}")
         instance._call("set", "size", self.option, value)
+
+
+class NumberOption(Option[int]):
+    """A whole number that isn't negative, of 64 bits."""
+
+    kind = "int"
+
+    def read(self, instance: HasOptions) -> int:
+        number: int = instance._get("uint64_t *", "uint64", self.option)[0]
+        return number
+
+    def write(self, instance: HasOptions, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse(value, "a whole number")
+        if not 0 <= value < 2**64:
+            raise ValueError(f"{self.attribute} is from 0 to {2**64 - 1}, not {value}")
+        instance._call("set", "uint64", self.option, value)
 
 
 class BoolOption(Option[bool]):

@@ -5,13 +5,14 @@ from nngio._core import library, nng
 from nngio._core.errors import Closed, ForkedError, NNGError, NoEntry, NotSupported
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
-from nngio._options import AddressOption, BoolOption, HasOptions, Option, StringOption, assign
+from nngio._options import AddressOption, BoolOption, HasOptions, NumberOption, Option, StringOption, assign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nngio._dialer import Dialer
     from nngio._listener import Listener
+    from nngio._options import OptionKind
     from nngio._socket import Socket
     from nngio._stats import Statistic
 
@@ -99,14 +100,6 @@ def _texts(array: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
-class NumberOption(Option[int]):
-    kind = "int"
-
-    def read(self, instance: HasOptions) -> int:
-        number: int = instance._get("uint64_t *", "uint64", self.option)[0]
-        return number
-
-
 class CommonNameOption(Option[str | None]):
     kind = "str or None"
 
@@ -176,6 +169,10 @@ class Pipe(HasOptions):
             raise NotSupported(f"this pipe has no {attribute}: its transport tells nothing of it, only {_TRANSPORTS[name]} do") from None
         except (NoEntry, Closed) as error:
             raise type(error)("this pipe has gone; `info`, if you have it from before, tells still what it was", code=error.code) from None
+
+    def set_option(self, name: str, kind: "OptionKind", value: Any) -> None:  # noqa: ARG002
+        """There is none of a pipe that could be set: raises `NotSupported`."""
+        raise NotSupported(f"{name} can't be set: of a pipe NNG lets nothing be; set it on the dialer or listener, or on a Stream")
 
     local_address = AddressOption("local-address", "This side's address.", readonly=True)
     remote_address = AddressOption("remote-address", "The peer's address.", readonly=True)

@@ -14,8 +14,8 @@ from nngio._core.errors import Closed, ConnectionShutdown, NNGError, NotSupporte
 from nngio._core.library import ffi, lib, python
 from nngio._core.typing import TYPE_CHECKING, Any, NoReturn
 from nngio._message import as_bytes_like
-from nngio._options import AddressOption, BoolOption, StringOption, options_of
-from nngio._pipe import CommonNameOption, HeadersOption, NumberOption
+from nngio._options import AddressOption, BoolOption, NumberOption, StringOption, options_of
+from nngio._pipe import CommonNameOption, HeadersOption
 from nngio._stream_options import StreamObject
 from nngio._tls import HANDSHAKE, TLSConfig, accept_reason, reason
 

@@ -115,6 +115,15 @@ class TLSConfig:
         names = ("ca", "crl", "cert", "key", "password", "auth", "server_name", "min_version", "max_version", "psk")
         return {name: getattr(self, f"_{name}") for name in names if getattr(self, f"_{name}")}
 
+    @staticmethod
+    def engine() -> tuple[str, str, bool]:
+        """What NNG does TLS with: its name, its name with its release, and whether it is in FIPS mode.
+
+        NNG: `nng_tls_engine_name`, `nng_tls_engine_description`, `nng_tls_engine_fips_mode`.
+        """
+        name, description = (ffi.string(text).decode() for text in (lib.nng_tls_engine_name(), lib.nng_tls_engine_description()))
+        return name, description, bool(lib.nng_tls_engine_fips_mode())
+
     def __repr__(self) -> str:
         secret = ("key", "password", "psk")
         shown = (
