@@ -11,7 +11,15 @@ from nngio._options import HasOptions, Option, StringOption
 
 __all__ = ["HeadersOption", "StreamObject", "SubprotocolOption"]
 
-_CTYPES = {"bool": "bool", "int": "int", "size": "size_t", "uint64": "uint64_t", "ptr": "void *", "addr": "nng_sockaddr"}
+_CTYPES = {
+    "bool": "bool",
+    "int": "int",
+    "ms": "nng_duration",
+    "size": "size_t",
+    "uint64": "uint64_t",
+    "ptr": "void *",
+    "addr": "nng_sockaddr",
+}
 
 
 class StreamObject(HasOptions):
