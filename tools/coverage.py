@@ -165,7 +165,9 @@ LATER: dict[str, list[str]] = {
 does no harm here."""
 
 STANDARD: dict[str, str] = {
-    "nng_id_*": "itertools.count",
+    "nng_id_alloc*": "itertools.count",
+    "nng_id_[gsrv]*": "dict",
+    "nng_id_map_*": "dict",
     "nng_thread_*": "threading.Thread",
     "nng_mtx_*": "threading.Lock",
     "nng_cv_*": "threading.Condition",
