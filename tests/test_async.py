@@ -361,6 +361,27 @@ def test_closing_ends_what_waits(loop: Loop, transport: str, address: Address) -
     loop.run(main)
 
 
+@on_all_loops
+def test_a_request_that_is_cancelled_when_it_was_just_sent_is_given_up(loop: Loop, address: Address) -> None:
+    """In the moment between its send and its receive: the server isn't asked again, and there is no reply to receive."""
+
+    async def main(tasks: Tasks) -> None:
+        async with nngio.Rep0(listen=address("inproc")) as rep, nngio.Req0(resend_time=0.05) as req:
+            asking = tasks.start(req.arequest, b"question")
+            await loop.sleep(SOON)
+            req.dial(rep.listeners[0].url)  # the send, which has waited for a peer, goes; nobody has told the task
+            assert rep.recv(timeout=LONG) == b"question"
+            asking.cancel()
+            assert (await asking.wait()).cancelled
+            rep.send(b"answer")
+            with pytest.raises(nngio.BadState, match="no request under way"):
+                await req.arecv(timeout=LONG)
+            with pytest.raises(nngio.TimedOut):
+                await rep.arecv(timeout=0.2)
+
+    loop.run(main)
+
+
 def test_a_coroutine_that_runs_is_not_closed_in_the_middle(address: Address) -> None:
     """By a tracer, a signal's handler or another thread: it goes on to its end, and who closes it gets what Python's own say."""
     refusals: list[Exception] = []

@@ -220,8 +220,8 @@ class _Requests(_Asks):
         """For who was interrupted after the send, and before the receive with which NNG ends a request."""
         from nngio._aio import Aio
 
-        receive = Aio()
         try:
+            receive = Aio()
             self.recv_aio(receive)
             receive.cancel()
             receive.wait()
