@@ -25,7 +25,7 @@ from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, Int
 from nngio._socket import Socket
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Self, Unpack
 
     from typing_extensions import Buffer
 
@@ -277,16 +277,32 @@ class _Surveys(_Asks):
                 return
             yield answer
 
-    async def asurvey(self, data: "Buffer | Message") -> AsyncIterator[bytes]:
+    def asurvey(self, data: "Buffer | Message") -> AsyncIterator[bytes]:
         """Send a survey when the iteration begins, and iterate over the answers. The awaitable `survey`, for `async for`."""
         self._check_cooked()
-        await self.asend(data)
-        while True:
-            try:
-                answer = await self.arecv(timeout=None)
-            except (TimedOut, BadState):
-                return
-            yield answer
+        return _AsyncAnswers(self, data)
+
+
+class _AsyncAnswers:
+    """Not an async generator, which whoever leaves a loop early would have to close."""
+
+    __slots__ = ("_asks", "_data")
+
+    def __init__(self, asks: _Surveys, data: "Buffer | Message") -> None:
+        self._asks = asks
+        self._data: Buffer | Message | None = data
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, None
+        if data is not None:
+            await self._asks.asend(data)
+        try:
+            return await self._asks.arecv(timeout=None)
+        except (TimedOut, BadState):
+            raise StopAsyncIteration from None
 
 
 class _Subscribes(_ReceivesMany):

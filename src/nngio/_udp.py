@@ -21,6 +21,8 @@ from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._message import as_bytes_like
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from typing_extensions import Buffer
 
 __all__ = ["UDP", "Datagram"]
@@ -224,13 +226,9 @@ class UDP(Closing):
             if isinstance(error, ForkedError):
                 raise
 
-    async def __aiter__(self) -> AsyncIterator[Datagram]:
-        try:
-            while True:
-                yield await self.arecv()
-        except Closed as error:
-            if isinstance(error, ForkedError):
-                raise
+    def __aiter__(self) -> AsyncIterator[Datagram]:
+        """All datagrams that come, until it is closed."""
+        return Datagrams(self)
 
     def __del__(self) -> None:
         if not self._id or self._closed or library.forked or library.exiting:
@@ -249,6 +247,26 @@ class UDP(Closing):
 
     def __reduce__(self) -> Any:
         raise TypeError("a UDP socket can't be pickled: it belongs to this process")
+
+
+class Datagrams:
+    """Not an async generator, which whoever leaves a loop early would have to close."""
+
+    __slots__ = ("_udp",)
+
+    def __init__(self, udp: UDP) -> None:
+        self._udp = udp
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> Datagram:
+        try:
+            return await self._udp.arecv()
+        except ForkedError:
+            raise
+        except Closed:
+            raise StopAsyncIteration from None
 
 
 class _Waiting:

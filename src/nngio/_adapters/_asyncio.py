@@ -14,6 +14,7 @@ woken, `cancel()` says no, and the task raises the CancelledError by itself: tha
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from functools import partial
 
 from nngio._core import library
@@ -59,7 +60,8 @@ class AsyncioAdapter(Adapter):
         self.others = others if isinstance(others, deque) else None
         self.nests = hasattr(asyncio, "_nest_patched")
         # A reader that is within its call isn't called again; a task that it runs may wait for that, if it runs the loop.
-        loop.add_reader(self.fd, partial(loop.call_soon, self.serve) if self.nests else self.serve)
+        # It is kept as long as the loop is, so it is not in the context of the task that happens to be the first.
+        Context().run(loop.add_reader, self.fd, partial(loop.call_soon, self.serve) if self.nests else self.serve)
         self._close_loop = loop.close
         # The adapter lives and ends with its loop; there is no other way to hear of either.
         loop._nngio = self  # type: ignore[attr-defined]
