@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from programs import Ended, run, run_all
+from races import RACES
 
-RUNS = 200
+RUNS = max(RACES // 5, 20)
 SOON = 1.0
 
 # What each program below is run with: the exit code it shall ask for, and so that two runs differ, its number.
@@ -17,7 +18,7 @@ CODES = (0, 1, 3, 77, 255)
 
 
 def runs(program: str, *, options: Sequence[str] = ()) -> list[Ended]:
-    """Run a program 200 times; its arguments are the number of the run and an exit code."""
+    """Run a program 200 times, or a fifth of `NNGIO_RACES`; its arguments are the number of the run and an exit code."""
     ends = run_all([(program, (str(i), str(CODES[i % len(CODES)]))) for i in range(RUNS)], options=options)
     assert len(ends) == RUNS
     return ends
