@@ -63,7 +63,7 @@ steps(verb *v)
 		PyErr_SetString(PyExc_ValueError, "coroutine already executing");
 		return (false);
 	}
-	Py_INCREF(v); // what it runs may drop it
+	Py_INCREF((PyObject *) v); // what it runs may drop it
 	v->stepping = true;
 	return (true);
 }
@@ -72,7 +72,7 @@ static void
 stepped(verb *v)
 {
 	v->stepping = false;
-	Py_DECREF(v);
+	Py_DECREF((PyObject *) v);
 }
 
 static PySendResult
