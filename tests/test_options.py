@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_type_checkers_see_which_options_can_only_be_read() -> None:
         for base in cls.__mro__:
             for attribute, option in vars(base).items():
                 if isinstance(option, Option):
-                    annotation = str(vars(base).get("__annotations__", {}).get(attribute, ""))
+                    annotation = str(inspect.get_annotations(base).get(attribute, ""))
                     assert ("ReadOnly" in annotation) == option.readonly, f"{base.__name__}.{attribute}"
 
 

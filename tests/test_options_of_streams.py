@@ -212,7 +212,7 @@ def test_text_is_for_who_accepts_it(transport: str, address: Address) -> None:
             assert (near.ws_send_text, near.ws_recv_text) == (False, accepts)
             far.send_all(text, timeout=SECONDS)
             if sends and not accepts:
-                with pytest.raises(nngio.ProtocolError):
+                with pytest.raises(nngio.ProtocolError if patched("websocket-stream-end") else nngio.ConnectionReset):
                     near.recv(timeout=SECONDS)
             else:
                 assert near.recv_exactly(len(text), timeout=SECONDS) == text
@@ -260,7 +260,7 @@ def test_a_stream_ends_when_its_peer_sends_too_large_a_frame(name: str, transpor
             peer.sendall(websocket_frame(data, masked=name == "StreamListener"))
             assert stream.recv(timeout=SECONDS) == data
         peer.sendall(websocket_frame(b"x" * 101, masked=name == "StreamListener"))
-        with pytest.raises(nngio.MessageTooLarge):
+        with pytest.raises(nngio.MessageTooLarge if patched("websocket-stream-end") else nngio.ConnectionReset):
             stream.recv(timeout=SECONDS)
         assert hangs_up(peer)
 
@@ -269,7 +269,8 @@ def test_a_stream_ends_when_its_peer_sends_too_large_a_frame(name: str, transpor
 def test_headers_are_read_on_both_sides(transport: str, address: Address) -> None:
     """Those of the request and those of the response, and the path that was asked for."""
     answers = {"X-Here": "yes"} if patched("websocket-response-header") else {}
-    with streams(transport, address, {"request_headers": {"X-There": "1", "X-More": "a, b"}}, {"response_headers": answers}) as ends:
+    listens = {"response_headers": answers} if answers else {}
+    with streams(transport, address, {"request_headers": {"X-There": "1", "X-More": "a, b"}}, listens) as ends:
         for stream in ends:
             assert {"X-There": "1", "X-More": "a, b"}.items() <= dict(stream.ws_request_headers).items()
             assert answers.items() <= dict(stream.ws_response_headers).items()

@@ -169,9 +169,9 @@ def test_websockets_may_be_closed_as_soon_as_their_end_is_told(pool: ThreadPoolE
                 far.close()
                 time.sleep(0.0005)  # so that the end is known, as a rule, when the receive asks for it
                 assert near.recv_exactly(10, timeout=SECONDS) == b"last words"
-                end = near.recv(timeout=SECONDS)
+                with contextlib.suppress(() if is_patched("websocket-stream-end") else nngio.ConnectionReset):
+                    assert near.recv(timeout=SECONDS) == b"", number
                 near.close()
-                assert end == b"", number
         return number
 
     assert [end.result() for end in [pool.submit(end_many) for _ in range(8)]] == [499] * 8

@@ -118,7 +118,10 @@ class AlternativeNamesOption(Option[tuple[str, ...]]):
     def read(self, instance: HasOptions) -> tuple[str, ...]:
         nng.lib.NNG_OPT_TLS_PEER_ALT_NAMES  # noqa: B018  # says which release has it
         assert isinstance(instance, Pipe)
-        instance._get("bool *", "bool", b"tls-verified")  # says whether there is a certificate; NNG's list is the caller's to free
+        try:
+            instance._get("bool *", "bool", b"tls-verified")  # says whether there is a certificate; NNG's list is the caller's to free
+        except NotSupported as error:
+            raise NotSupported(str(error).replace("tls_verified", self.attribute)) from None
         return instance.info.tls_peer_alt_names or ()
 
 
