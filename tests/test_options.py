@@ -180,9 +180,10 @@ def test_type_checkers_see_which_options_can_only_be_read() -> None:
     """Of sockets, dialers and listeners: they are annotated so, and those alone."""
     for cls in (*public_classes().values(), nngio.Socket):
         for base in cls.__mro__:
+            annotations = inspect.get_annotations(base)
             for attribute, option in vars(base).items():
                 if isinstance(option, Option):
-                    annotation = str(inspect.get_annotations(base).get(attribute, ""))
+                    annotation = str(annotations.get(attribute, ""))
                     assert ("ReadOnly" in annotation) == option.readonly, f"{base.__name__}.{attribute}"
 
 

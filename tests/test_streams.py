@@ -161,8 +161,8 @@ def test_bytes_go_both_ways_on_each_loop(transport: str, loop: Loop, address: Ad
 def test_websockets_may_be_closed_as_soon_as_their_end_is_told(pool: ThreadPoolExecutor) -> None:
     """Hundreds of times on each of eight threads: NNG's thread of timers tells that end, and has to have let go of the websocket."""
 
-    def end_many() -> int:
-        with nngio.StreamListener("ws://127.0.0.1:0/end") as listener, nngio.StreamDialer(listener.url) as dialer:
+    def end_many(listener: nngio.StreamListener) -> int:
+        with listener, nngio.StreamDialer(listener.url) as dialer:
             for number in range(500):
                 near, far = dialer.dial(timeout=SECONDS), listener.accept(timeout=SECONDS)
                 far.send_all(b"last words", timeout=SECONDS)
@@ -174,7 +174,8 @@ def test_websockets_may_be_closed_as_soon_as_their_end_is_told(pool: ThreadPoolE
                 near.close()
         return number
 
-    assert [end.result() for end in [pool.submit(end_many) for _ in range(8)]] == [499] * 8
+    listeners = [nngio.StreamListener("ws://127.0.0.1:0/end") for _ in range(8)]
+    assert [end.result() for end in [pool.submit(end_many, listener) for listener in listeners]] == [499] * 8
 
 
 def test_what_is_closed_in_a_cancelled_scope_is_closed(address: Address) -> None:
