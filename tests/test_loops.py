@@ -174,7 +174,7 @@ class Census:
     """What the process has of descriptors, threads, and objects of ours. Equal: nothing was added."""
 
     def __init__(self) -> None:
-        gc.collect()
+        collect()
         self.descriptors = len(list(Path("/proc/self/fd").iterdir()))
         self.threads = len(list(Path("/proc/self/task").iterdir()))
         self.objects = Counter(type(o).__qualname__ for o in gc.get_objects() if str(type(o).__module__).startswith("nngio"))

@@ -12,9 +12,9 @@ and `_arecv` otherwise.
 from collections.abc import AsyncIterator
 
 from nngio._core import library
-from nngio._core.closing import Closing
+from nngio._core.closing import Closing, UntilClosed
 from nngio._core.duration import DEFAULT, DEFAULT_MS, Timeout, milliseconds
-from nngio._core.errors import Closed, ForkedError, NNGError
+from nngio._core.errors import NNGError
 from nngio._core.library import NULL, lib, python
 from nngio._core.loops import current, take
 from nngio._core.operation import LOOK, PENDING
@@ -23,7 +23,6 @@ from nngio._message import Message, as_bytes_like
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Self
 
     from typing_extensions import Buffer
 
@@ -194,24 +193,4 @@ class AsyncReceiver(Explains):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The messages as they arrive, until the socket or context is closed."""
-        return _Messages(self)
-
-
-class _Messages:
-    """Not an async generator, which whoever leaves a loop early would have to close."""
-
-    __slots__ = ("_receiver",)
-
-    def __init__(self, receiver: AsyncReceiver) -> None:
-        self._receiver = receiver
-
-    def __aiter__(self) -> "Self":
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await self._receiver.arecv()
-        except ForkedError:
-            raise
-        except Closed:
-            raise StopAsyncIteration from None
+        return UntilClosed(self.arecv)

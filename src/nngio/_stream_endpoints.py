@@ -7,7 +7,7 @@ from urllib.parse import quote_from_bytes
 from nngio._address import AbstractAddress
 from nngio._calls import acall, call, call_ms
 from nngio._core import library
-from nngio._core.closing import Closing
+from nngio._core.closing import Closing, UntilClosed
 from nngio._core.errors import AddressInUse, Closed, ForkedError, NNGError, NotSupported
 from nngio._core.library import ffi, lib, python
 from nngio._core.loops import current
@@ -351,7 +351,7 @@ class StreamListener(StreamEndpoint):
 
     def __aiter__(self) -> AsyncIterator[Stream]:
         """Those who connect, one after the other, until the listener is closed."""
-        return Accepted(self)
+        return UntilClosed(self.aaccept)
 
     def close(self) -> None:
         """Close it: accepts that wait end with `Closed`. Streams that were accepted stay. Closing it again does nothing.
@@ -371,23 +371,3 @@ class StreamListener(StreamEndpoint):
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         if not library.exiting:
             self.close()
-
-
-class Accepted:
-    """The same for those who connect to a listener."""
-
-    __slots__ = ("_listener",)
-
-    def __init__(self, listener: StreamListener) -> None:
-        self._listener = listener
-
-    def __aiter__(self) -> "Self":
-        return self
-
-    async def __anext__(self) -> Stream:
-        try:
-            return await self._listener.aaccept()
-        except ForkedError:
-            raise
-        except Closed:
-            raise StopAsyncIteration from None

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import library
-from nngio._core.closing import Closing
+from nngio._core.closing import Closing, UntilClosed
 from nngio._core.duration import milliseconds
 from nngio._core.errors import SYSTEM_ERROR, AddressInvalid, Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
 from nngio._core.library import AGAIN, NULL, ffi, lib
@@ -21,8 +21,6 @@ from nngio._core.typing import TYPE_CHECKING, Any, NamedTuple
 from nngio._message import as_bytes_like
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from typing_extensions import Buffer
 
 __all__ = ["UDP", "Datagram"]
@@ -228,7 +226,7 @@ class UDP(Closing):
 
     def __aiter__(self) -> AsyncIterator[Datagram]:
         """All datagrams that come, until it is closed."""
-        return Datagrams(self)
+        return UntilClosed(self.arecv)
 
     def __del__(self) -> None:
         if not self._id or self._closed or library.forked or library.exiting:
@@ -247,26 +245,6 @@ class UDP(Closing):
 
     def __reduce__(self) -> Any:
         raise TypeError("a UDP socket can't be pickled: it belongs to this process")
-
-
-class Datagrams:
-    """Not an async generator, which whoever leaves a loop early would have to close."""
-
-    __slots__ = ("_udp",)
-
-    def __init__(self, udp: UDP) -> None:
-        self._udp = udp
-
-    def __aiter__(self) -> "Self":
-        return self
-
-    async def __anext__(self) -> Datagram:
-        try:
-            return await self._udp.arecv()
-        except ForkedError:
-            raise
-        except Closed:
-            raise StopAsyncIteration from None
 
 
 class _Waiting:

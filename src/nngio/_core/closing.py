@@ -1,13 +1,16 @@
 """What can be closed, for `with` and `async with`."""
 
 from nngio._core import library
-from nngio._core.errors import ForkedError
-from nngio._core.typing import TYPE_CHECKING
+from nngio._core.errors import Closed, ForkedError
+from nngio._core.typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from typing import Self
 
-__all__ = ["Closing"]
+__all__ = ["Closing", "UntilClosed"]
+
+T = TypeVar("T")
 
 
 class Closing:
@@ -36,3 +39,26 @@ class Closing:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+
+class UntilClosed(Generic[T]):
+    """What comes, one after the other, until what it comes from is closed, for `async for`.
+
+    Not an async generator, which whoever leaves a loop early would have to close.
+    """
+
+    __slots__ = ("_receive",)
+
+    def __init__(self, receive: "Callable[[], Coroutine[Any, Any, T]]") -> None:
+        self._receive = receive
+
+    def __aiter__(self) -> "Self":
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self._receive()
+        except ForkedError:
+            raise
+        except Closed:
+            raise StopAsyncIteration from None
