@@ -819,3 +819,26 @@ def test_errors_of_endpoints_are_pickled(address: Address, nobody: Callable[[str
             assert type(copy) is type(error)
             assert (str(copy), copy.code, copy.name) == (str(error), error.code, error.name)
     assert len({type(error) for error in errors}) == 4
+
+
+@pytest.mark.parametrize("listen", [lambda url: nngio.Pair0(listen=url), lambda url: nngio.StreamListener(url)], ids=["socket", "stream"])
+def test_a_file_that_is_no_socket_is_left_alone(listen: Callable[[str], object], tmp_path: Path) -> None:
+    """It is in use; NNG would remove it to listen there."""
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(nngio.AddressInUse, match="is no socket; it is left alone"):
+        listen(f"ipc://{file}")
+    assert file.read_text() == "precious"
+
+
+def test_a_listener_without_a_port_tells_the_one_that_it_got() -> None:
+    """And what is closed is no longer among a socket's."""
+    with nngio.Pair0() as pair, nngio.Pair0() as peer:
+        listener = pair.listen("tcp://127.0.0.1")
+        assert listener.url == f"tcp://127.0.0.1:{listener.port}"
+        dialer = peer.dial(listener.url, timeout=10)
+        assert (pair.listeners, peer.dialers) == ((listener,), (dialer,))
+        dialer.close()
+        listener.close()
+        assert (pair.listeners, peer.dialers) == ((), ())
+        assert repr(listener).endswith(", closed>")
