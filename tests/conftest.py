@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import nngio
 from nngio._socket import open_sockets
+
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a pause is no error
+settings.load_profile("shared machine")
 
 _numbers = itertools.count()
 

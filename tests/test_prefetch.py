@@ -129,8 +129,9 @@ def test_it_is_for_every_protocol_without_state(address: Address, kind: str) -> 
     """And for raw sockets."""
     sender, receiver = connect(address, kind, 100)
     with sender, receiver:
-        send_numbers(sender, 50)
-        assert [bytes(receiver.recv_msg(timeout=LONG)) for _ in range(50)] == [b"%d" % n for n in range(50)]
+        for _ in range(5):
+            send_numbers(sender, 10)  # a BUS drops what it can't put into a queue of 16
+            assert [bytes(receiver.recv_msg(timeout=LONG)) for _ in range(10)] == [b"%d" % n for n in range(10)]
 
 
 def room(address: Address, prefetch: int) -> int:

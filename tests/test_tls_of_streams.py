@@ -3,7 +3,7 @@
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -58,6 +58,7 @@ class Service:
         self._pool = self._stack.enter_context(ThreadPoolExecutor(16))
         self._peers: list[Future[None]] = []
         self._accepting = self._pool.submit(self._accept, listener)
+        self._stack.callback(wait, [self._accepting])  # it needs the pool for whom it has accepted
         self._stack.callback(listener.close)
 
     def _accept(self, listener: nngio.StreamListener) -> None:
