@@ -288,9 +288,6 @@ http_give_up(nngio_op *op)
 {
 	nngio_http *h = op->http;
 
-	if (h == NULL) {
-		return; // it comes from the pool, where its kind is that of its last owner's
-	}
 	http_abort(op, NNG_ECANCELED);
 	pthread_mutex_lock(&h->lock);
 	if (op->task != NULL) { // it had finished, or its callback is about to say so
@@ -315,7 +312,7 @@ void
 http_abandon(nngio_op *op)
 {
 	http_give_up(op);
-	if (op->http != NULL && was_interrupted(op->http)) {
+	if (was_interrupted(op->http)) {
 		nngio_http_close(op->http);
 	}
 }

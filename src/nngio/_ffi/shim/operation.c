@@ -72,6 +72,7 @@ op_recycle(nngio_op *op)
 		queue_rele(op->queue);
 		op->queue = NULL;
 	}
+	op->kind    = NNGIO_NONE;
 	op->dropped = false;
 	op->looked  = false;
 	atomic_store(&op->state, OP_IDLE);
