@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import ssl
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -401,6 +402,8 @@ def test_a_server_sees_the_headers_of_a_request(transport: str) -> None:
         assert "x-gone" not in seen
         headers["X-Token"] = "new"
         headers["X-More"] = "2"
+        if isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()  # NNG 1.12 may not notice the end of a connection that is merely cut
         connection.close()
         _, seen = accept()
         assert (seen["x-token"], seen["x-more"]) == ("new", "2")
