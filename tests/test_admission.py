@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import os
 import random
+import re
 import socket as sockets
 import subprocess
 import sys
@@ -210,7 +211,7 @@ IPC = [
 ]
 
 
-@pytest.mark.parametrize(("rules", "admitted"), IPC, ids=lambda value: str(value).replace(str(PID), "PID"))
+@pytest.mark.parametrize(("rules", "admitted"), IPC, ids=lambda value: re.sub(rf"\b{PID}\b(?!\.)", "PID", str(value)))
 @pytest.mark.parametrize("scheme", ["ipc", "abstract"])
 def test_an_ipc_peer_is_judged_by_its_user_group_and_process(scheme: str, rules: dict[str, Any], admitted: bool, tmp_path: Path) -> None:
     """One rule that denies is enough, and one that allows, of whatever kind."""

@@ -301,3 +301,30 @@ def test_a_request_is_sent_again_in_time_whichever_timer_was_set_first() -> None
                     assert time.monotonic() - begun >= resend * 0.5
                 server.send(b"")
                 client.recv(timeout=10)
+
+
+def test_threads_may_be_the_first_to_use_a_type_while_the_garbage_collector_runs() -> None:
+    """All at once, and the collector lets others run in the middle of it, as it does where it frees a socket."""
+    programs.run("""
+import gc, threading
+import nngio
+
+def let_others_run(phase, info):
+    if phase == "start" and threading.current_thread() is not threading.main_thread():
+        time.sleep(0.001)
+
+def use():
+    together.wait()
+    assert listener.local_address.port == listener.port
+
+with nngio.StreamListener("tcp://127.0.0.1:0") as listener:
+    together = threading.Barrier(4)
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(1)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+main_ends()
+""").check(out=None)

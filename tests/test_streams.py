@@ -31,9 +31,10 @@ from websockets.typing import Subprotocol
 
 import nngio
 import nngio.http
-from nngio._core.library import ffi, lib
+from nngio._core.library import AGAIN, NULL, ffi, lib
 from nngio._core.nng import nng_version
 from nngio._core.nng import patched as is_patched
+from nngio._core.operation import PENDING, operation_in, take_slot
 from nngio._streams import open_streams
 
 Address = Callable[[str], str]
@@ -1168,3 +1169,25 @@ def test_bad_arguments_of_calls_are_refused(ends: tuple[nngio.Stream, nngio.Stre
     near.send_all(b"")
     near.send_all(memoryview(b"abcdef")[::2])
     assert far.recv_exactly(3, timeout=SECONDS) == b"ace"
+
+
+def test_an_operation_that_was_interrupted_is_nothing_to_the_next_call_that_gets_it() -> None:
+    """It goes back to the pool with what it was given still to be taken; and the next call is interrupted before it begins."""
+    with (
+        nngio.StreamListener("tcp://127.0.0.1:0") as listener,
+        nngio.StreamDialer(listener.url) as dialer,
+        dialer.dial(timeout=SECONDS) as near,
+        listener.accept(timeout=SECONDS) as far,
+    ):
+        near.send_all(b"hello")
+        slot = take_slot()
+        op = operation_in(slot)
+        code = lib.nngio_stream_begin_recv(op, far._c, 5, 5, -1)
+        while code in (PENDING, AGAIN):
+            code = lib.nngio_stream_wait(op)
+        assert code == 0
+        del slot, op
+        slots = [take_slot() for _ in range(3)]
+        lib.nngio_abandon(operation_in(slots[0]), NULL)
+        del slots
+        assert far.recv_exactly(5, timeout=SECONDS) == b"hello"

@@ -32,10 +32,10 @@ import nngio
 from nngio import TLSConfig
 from nngio.http import Client, Handler, Request, Server
 
-KINDS = ("tls+tcp", "wss", "https")
 PLAIN = {"tls+tcp": "tcp", "wss": "ws", "https": "http"}
 
-everywhere = pytest.mark.parametrize("kind", KINDS)
+patched = pytest.mark.skipif(not PATCHED, reason="a handshake that fails there may stop this NNG for good")
+everywhere = pytest.mark.parametrize("kind", ["tls+tcp", *(pytest.param(kind, marks=patched) for kind in ("wss", "https"))])
 
 
 # Who listens.

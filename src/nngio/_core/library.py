@@ -12,6 +12,7 @@ then nothing of NNG's runs Python code, and `exiting` tells finalizers to leave 
 import atexit
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from nngio import _nng
 from nngio._core.typing import TYPE_CHECKING, Any
@@ -30,6 +31,22 @@ exiting = False
 """True when the interpreter has begun to exit."""
 before_exit: list[Callable[[], None]] = []
 """What has to stop before the interpreter takes itself apart."""
+
+
+def _complete_types() -> None:
+    """Have cffi make all types of structures now, which it would do at the first use of each.
+
+    It ends the process when a second thread comes to that meanwhile: the garbage collector, which may run in the middle of it, lets
+    other threads run where it frees something of ours.
+    """
+    typedefs, structs, unions = ffi.list_types()
+    for name in (*typedefs, *(f"struct {name}" for name in structs), *(f"union {name}" for name in unions)):
+        if ffi.typeof(name).kind in ("struct", "union"):
+            with suppress(TypeError):  # it has no known size
+                ffi.new(f"{name} *")
+
+
+_complete_types()
 
 
 def _after_fork_in_child() -> None:
