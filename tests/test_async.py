@@ -670,6 +670,32 @@ def test_a_close_that_is_cancelled_has_closed(loop: Loop, address: Address) -> N
     loop.run(main)
 
 
+@pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP], ids=repr)
+def test_a_listen_that_is_dropped_leaves_no_listener(loop: Loop, lonely: nngio.Pair0) -> None:
+    """Its coroutine is closed while another thread looks the host up: the port is free again when that has come to its end."""
+    with system_socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    async def main(_: Tasks) -> None:
+        for turns in range(3):
+            listening = lonely.alisten(f"tcp://localhost:{port}")
+            listening.send(None)
+            for _turn in range(turns):
+                await loop.sleep(0.001)
+            listening.close()
+            assert not lonely.listeners
+            until = time.monotonic() + LONG
+            while True:
+                try:
+                    system_socket.create_server(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    assert time.monotonic() < until
+                    await loop.sleep(0.001)
+
+    loop.run(main)
+
+
 @on_all_loops
 def test_listening_where_somebody_listens_says_so(loop: Loop, address: Address, lonely: nngio.Pair0) -> None:
     """The error names the URL; the listener is gone."""

@@ -441,6 +441,47 @@ pull.close()
     ).check(out="b'before'\nb'meanwhile' b'after'\n")
 
 
+def test_a_child_finds_no_lock_of_its_parents_threads_taken() -> None:
+    """A thread lends what a loop has at the moment of the fork; the child closes that loop, and looks what it holds."""
+    program(
+        """
+import asyncio, os, signal
+from contextlib import suppress
+from threading import Event, Thread
+import nngio
+from nngio._core.adapter import reclaim
+
+async def begin():
+    with suppress(TimeoutError):
+        await asyncio.wait_for(pull.arecv(), 0.01)
+
+def hold():
+    with loop._nngio._lock:
+        taken.set()
+        forked.wait()
+
+pull = nngio.Pull0()
+loop = asyncio.new_event_loop()
+loop.run_until_complete(begin())
+taken, forked = Event(), Event()
+thread = Thread(target=hold)
+thread.start()
+taken.wait()
+if (child := os.fork()) == 0:
+    signal.alarm(10)
+    reclaim(pull._handle)
+    loop.close()
+    os._exit(0)
+forked.set()
+thread.join()
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+loop.close()
+pull.close()
+"""
+    ).check(out="")
+
+
 def test_a_child_that_ends_by_an_exception_prints_only_that() -> None:
     """Its traceback, exit code 1, and nothing of nngio's."""
     end = program(
