@@ -12,7 +12,6 @@ then nothing of NNG's runs Python code, and `exiting` tells finalizers to leave 
 import atexit
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
 from nngio import _nng
 from nngio._core.typing import TYPE_CHECKING, Any
@@ -42,8 +41,10 @@ def _complete_types() -> None:
     typedefs, structs, unions = ffi.list_types()
     for name in (*typedefs, *(f"struct {name}" for name in structs), *(f"union {name}" for name in unions)):
         if ffi.typeof(name).kind in ("struct", "union"):
-            with suppress(TypeError):  # it has no known size
+            try:
                 ffi.new(f"{name} *")
+            except TypeError:
+                continue  # it has no known size
 
 
 _complete_types()

@@ -283,13 +283,22 @@ void stream_drop(nngio_op *op);
 void streams_close(void);
 
 // http.c
+nngio_http *http_new(void); // or NULL
+int  http_parse_url(const char *text, nng_url **url, int *error); // returns and sets the error
 void http_hold(nngio_http *h);
 void http_rele(nngio_http *h);
 void http_abort(nngio_op *op, int code);
 void http_give_up(nngio_op *op);
 void http_abandon(nngio_op *op);
 void http_drop(nngio_op *op);
+
+// http_message.c
+nngio_http_message *http_message_new(void); // or NULL
 void http_message_hold(nngio_http_message *m);
+void http_message_lock(nngio_http_message *m); // what a server has lent
+void http_message_unlock(nngio_http_message *m);
+
+// http_server.c
 void http_server_rele(nngio_http_server *s);
 
 // batch.c

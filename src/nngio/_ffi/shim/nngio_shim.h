@@ -117,7 +117,7 @@ typedef struct {
 	char   text[512]; // NNG's own limit
 } nngio_log_record;
 
-// See http.c.
+// See http_message.c and http_server.c.
 typedef struct nngio_http_handler nngio_http_handler;
 typedef struct nngio_http_message nngio_http_message;
 typedef struct nngio_http_server  nngio_http_server;
@@ -281,6 +281,7 @@ bool        nngio_http_closed(nngio_http *h);
 void        nngio_http_free(nngio_http *h);
 void        nngio_http_let_go(nngio_http *h);
 
+// http_message.c
 nngio_http_message *nngio_http_request(int *error);
 nngio_http_message *nngio_http_response(uint16_t status, int *error);
 char               *nngio_http_text(nngio_http_message *m, int which, const char *name);
@@ -288,6 +289,7 @@ void               *nngio_http_body(nngio_http_message *m, size_t *size);
 void                nngio_http_text_free(void *text);
 void                nngio_http_message_free(nngio_http_message *m);
 
+// http_server.c
 void                nngio_http_wakes(nngio_queue *q);
 nngio_http_message *nngio_http_next(uint64_t *tag);
 bool                nngio_http_answered(nngio_http_message *m);
