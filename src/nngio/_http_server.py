@@ -1,7 +1,7 @@
 """HTTP servers, and the handlers that answer their requests.
 
-NNG calls a handler on a thread of its own. C puts the call on a list (`_ffi/shim/http_server.c`), which the callback thread looks at whenever it
-is woken. There the handler's function is called, and what it returns goes back to NNG.
+NNG calls a handler on a thread of its own. C puts the call on a list (`_ffi/shim/http_server.c`), which the callback thread looks at
+whenever it is woken. There the handler's function is called, and what it returns goes back to NNG.
 """
 
 import contextlib
