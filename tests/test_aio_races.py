@@ -2,6 +2,7 @@
 
 import gc
 import random
+import signal
 import threading
 import time
 import weakref
@@ -46,6 +47,28 @@ def test_a_send_that_is_dropped_without_a_callback_is_canceled() -> None:
         for number, message in enumerate(messages):
             assert eventually(lambda message=message: "sent" not in repr(message))
             assert bytes(message) == message.header == bytes([number])
+
+
+def test_an_aio_whose_wait_was_interrupted_can_be_dropped(pair: Pair) -> None:
+    """A signal handler raises in `wait`: the receive is over then, and does not take the message."""
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedError
+
+    left, right = pair
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        aio = Aio()
+        right.recv_aio(aio)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(InterruptedError):
+            aio.wait()
+        del aio
+        gc.collect()  # the traceback
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    left.send(b"for the next")
+    assert right.recv(timeout=SECONDS) == b"for the next"
 
 
 def test_a_receive_that_is_dropped_does_not_take_the_message(pair: Pair) -> None:

@@ -486,6 +486,40 @@ asyncio.run(main())
     run(program).check(out="b'1'\nb'11'\nb'2'\nb'22'\nb'3'\nb'33'\n")
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nest_asyncio doesn't know this Python")
+def test_a_loop_within_the_loop_wakes_who_was_to_be_woken_next() -> None:
+    """Two messages have come at once, and the task that gets the first waits for the other one's."""
+    program = f"""
+import sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+import asyncio, nest_asyncio, nngio, time
+nest_asyncio.apply()
+
+async def main():
+    sockets = [(nngio.Pair0(listen=f"inproc://{{n}}"), nngio.Pair0(dial=f"inproc://{{n}}")) for n in range(3)]
+    loop = asyncio.get_event_loop()
+
+    async def first():
+        print(await sockets[0][0].arecv())
+        print(loop.run_until_complete(others[0]), loop.run_until_complete(others[1]))
+
+    for _ in range(3):
+        task = asyncio.ensure_future(first())
+        others = [asyncio.ensure_future(pair[0].arecv()) for pair in sockets[1:]]
+        await asyncio.sleep(0.01)
+        for n, (_, peer) in enumerate(sockets):
+            peer.send(b"%d" % n)
+        time.sleep(0.05)
+        await task
+    for pair in sockets:
+        for socket in pair:
+            socket.close()
+
+asyncio.run(main())
+"""
+    run(program).check(out="b'0'\nb'1' b'2'\n" * 3)
+
+
 @on_all_loops
 def test_a_block_can_not_begin_with_a_closed_socket(loop: Loop) -> None:
     """As without a loop."""

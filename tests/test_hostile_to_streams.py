@@ -9,12 +9,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from hostile import Stranger, certificate, false_listener, tls_for
-from tls import PATCHED, SECONDS, certificates, client_hello, plain_client, plain_server, server_context
+from tls import PATCHED, SECONDS, certificates, client_context, client_hello, plain_client, plain_server, server_context
 
 import nngio
 
@@ -150,6 +151,41 @@ def shake_hands(connection: socket.socket, most: int) -> int:
         if done or said >= most or not (more := connection.recv(65536)):
             return said
         incoming.write(more)
+
+
+@patched
+def test_a_send_to_a_peer_that_has_said_goodbye_and_reads_on_comes_to_its_end() -> None:
+    """With an error, and so do those behind it: NNG would take what is sent, and let it lie."""
+    with (
+        nngio.StreamListener("tls+tcp://127.0.0.1:0", tls=plain_server()) as listener,
+        socket.create_connection(("127.0.0.1", listener.port), SECONDS) as raw,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        accepting = pool.submit(listener.accept, timeout=SECONDS)
+        while True:
+            try:
+                peer.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+                incoming.write(raw.recv(65536))
+        raw.sendall(outgoing.read())
+        with accepting.result(SECONDS) as stream:
+            receiving = pool.submit(stream.recv, timeout=SECONDS)
+            sending = [pool.submit(stream.send_all, bytes(4_000_000), timeout=SECONDS) for _ in range(2)]
+            raw.recv(65536)
+            with pytest.raises(ssl.SSLWantReadError):
+                peer.unwrap()
+            raw.sendall(outgoing.read())
+            assert receiving.result(SECONDS) == b""
+            raw.settimeout(0.5)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while raw.recv(1 << 20):
+                    pass
+            for future in sending:
+                assert isinstance(future.exception(5), nngio.ConnectionShutdown)
 
 
 class Breaker:

@@ -1191,6 +1191,19 @@ def test_two_servers_share_an_address() -> None:
         assert fetch(one, "/two")[0] == 404
 
 
+def test_a_server_that_was_not_started_answers_nobody() -> None:
+    """Though NNG has one server for both of the same address."""
+    called: list[Request] = []
+    with Server("http://127.0.0.1:0", Handler("/one", lambda _: "one")) as one:
+        one.start()
+        with Server(f"http://127.0.0.1:{one.port}", Handler("/two", lambda request: called.append(request) or "two")) as two:
+            assert fetch(one, "/two")[0] == 404
+            two.start()
+            assert fetch(one, "/two") == (200, b"two")
+        assert fetch(one, "/one") == (200, b"one")
+    assert len(called) == 1
+
+
 # TLS.
 
 

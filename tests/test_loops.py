@@ -822,6 +822,40 @@ def test_a_guest_whose_host_has_stopped_gives_back_its_messages(pair: Pair) -> N
         loop.close()
 
 
+@pytest.mark.parametrize("verb", ["arecv", "arecv_msg", "arecv_many"])
+def test_a_guest_that_is_cancelled_has_no_message_that_was_given_back(pair: Pair, verb: str) -> None:
+    """It had come while the host stood still, and another has received it: the guest is cancelled, and gets nothing."""
+    left, right = pair
+    loop = asyncio.new_event_loop()
+    scope = trio.CancelScope()
+    received: list[Any] = []
+
+    async def guest() -> None:
+        with scope:
+            waiting.set()
+            received.append(await getattr(right, verb)())
+
+    async def host() -> "asyncio.Future[Any]":
+        done = start_guest(loop, guest)
+        await waiting.wait()
+        await asyncio.sleep(0.05)  # for the receive to begin: of that nobody is told
+        return done
+
+    async def finish() -> None:
+        scope.cancel()
+        (await asyncio.wait_for(done, SECONDS)).unwrap()
+
+    waiting = asyncio.Event()
+    done = loop.run_until_complete(host())
+    left.send(b"for another")
+    try:
+        assert receive_by_socket(right, 1) == [b"for another"]
+    finally:
+        loop.run_until_complete(finish())
+        loop.close()
+    assert received == []
+
+
 # Programs that end with loops in whatever state they are.
 
 

@@ -277,6 +277,15 @@ def test_headers_are_read_on_both_sides(transport: str, address: Address) -> Non
             assert stream.url.endswith(stream.ws_request_uri)
 
 
+def test_headers_that_are_set_in_what_was_read_are_refused() -> None:
+    """They would not be sent; an assignment adds to those before."""
+    with nngio.StreamDialer("ws://127.0.0.1:1/x", request_headers={"X-There": "1"}) as dialer:
+        with pytest.raises(TypeError):
+            dialer.request_headers["X-More"] = "2"  # type: ignore[index]
+        dialer.request_headers = {"X-More": "2"}
+        assert dict(dialer.request_headers) == {"X-There": "1", "X-More": "2"}
+
+
 @pytest.mark.parametrize("transport", TLS)
 @pytest.mark.parametrize("shows", [True, False], ids=["with a certificate", "without"])
 def test_a_stream_tells_whether_its_peer_is_verified(shows: bool, transport: str, address: Address) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -145,6 +147,23 @@ def room(address: Address, prefetch: int) -> int:
             except nngio.TimedOut:
                 return count
             count += 1
+
+
+def test_it_waits_for_as_long_as_it_takes(address: Address) -> None:
+    """Whatever the socket's timeout is: that is for receives that don't name one."""
+    sender, receiver = connect(address, "pull0", 10, recv_timeout=0.05)
+    with sender, receiver, ThreadPoolExecutor(1) as pool:
+        for timeout in (None, LONG):
+            with pytest.raises(nngio.TimedOut):
+                receiver.recv()
+            waiting = pool.submit(receiver.recv, timeout=timeout)
+            time.sleep(0.2)
+            sender.send(b"late", timeout=LONG)
+            assert waiting.result(LONG) == b"late"
+        time.sleep(0.2)
+        for number in range(10):
+            sender.send(b"%d" % number, timeout=LONG)  # there is room, though nobody receives
+        assert [receiver.recv(timeout=LONG) for _ in range(10)] == [b"%d" % number for number in range(10)]
 
 
 @pytest.mark.parametrize("number", [1, 7, 100])

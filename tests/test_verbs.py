@@ -215,7 +215,7 @@ def test_a_verb_returns_a_coroutine(pair: Pair) -> None:
         assert asyncio.iscoroutine(coroutine)
         assert (coroutine.__name__, coroutine.__qualname__) == (name, f"Pair0.{name}")
         assert repr(coroutine).startswith(f"<coroutine object Pair0.{name} at 0x")
-        assert coroutine.cr_await is None
+        assert not hasattr(coroutine, "cr_await")  # with it, asyncio takes it for one of Python's that has a frame
         coroutine.close()
         coroutine.close()
 
@@ -324,6 +324,79 @@ def test_a_verb_that_is_collected_in_the_middle_loses_nothing(pair: Pair) -> Non
             assert await right.arecv(timeout=5) == b"kept"
 
     asyncio.run(dropped())
+
+
+def test_a_loop_that_is_dropped_with_a_task_in_a_verb_is_silent(pair: Pair) -> None:
+    """It is collected, with the task, the verb, and what that waits for, in whatever order; a message that came is the next one's."""
+    left, right = pair
+    errors: list[Any] = []
+    hook, sys.unraisablehook = sys.unraisablehook, errors.append
+    try:
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+
+            async def begin(loop: asyncio.AbstractEventLoop) -> None:
+                for _ in range(3):
+                    await left.asend(b"warm")
+                    await right.arecv()
+                loop._nngio.new_turn()  # type: ignore[attr-defined]  # the adapter's
+                loop.kept = asyncio.create_task(right.arecv())  # type: ignore[attr-defined,arg-type]
+                await asyncio.sleep(0.01)
+
+            loop.run_until_complete(begin(loop))
+            left.send(b"left")
+            loop.set_exception_handler(lambda *_: None)
+            with contextlib.suppress(ResourceWarning):
+                del loop
+                gc.collect()
+            assert right.recv(timeout=5) == b"left"
+    finally:
+        sys.unraisablehook = hook
+    assert [error.exc_value for error in errors if not isinstance(error.exc_value, ResourceWarning)] == []
+
+
+@pytest.mark.parametrize("what", ["no exception", 42, int])
+def test_only_exceptions_can_be_thrown(pair: Pair, what: Any) -> None:
+    """Into one that waits, or that has not begun."""
+
+    async def throw() -> None:
+        for begun in (True, False):
+            coroutine: Any = pair[0].arecv()
+            if begun:
+                coroutine.send(None)
+            with pytest.raises(TypeError, match="BaseException"):
+                coroutine.throw(what)
+            coroutine.close()
+
+    on_a_warm_loop(pair, throw)
+
+
+@pytest.mark.parametrize("ends", ["close", "throw"])
+@pytest.mark.parametrize("verb", ["arecv", "arecv_msg"])
+def test_a_task_whose_verb_is_ended_by_hand_has_nothing_to_do_with_who_comes_next(pair: Pair, verb: str, ends: str) -> None:
+    """It goes on, with an error; and cancelling it cancels nobody else."""
+    left, right = pair
+
+    async def main() -> None:
+        coroutine = getattr(right, verb)()
+        first = asyncio.create_task(coroutine)
+        await asyncio.sleep(0.01)
+        if ends == "close":
+            coroutine.close()
+        else:
+            with pytest.raises(Interrupted):
+                coroutine.throw(Interrupted())
+        second = asyncio.create_task(right.arecv())
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.sleep(0.01)
+        await left.asend(b"for the second")
+        assert await asyncio.wait_for(second, 5) == b"for the second"
+        await asyncio.wait([first], timeout=5)
+        assert first.done()
+        assert first.cancelled() or isinstance(first.exception(), RuntimeError)
+
+    asyncio.run(main())
 
 
 def test_a_verb_on_trio_is_for_a_nursery(pair: Pair) -> None:

@@ -22,12 +22,12 @@ def init(
     """Set how many threads NNG is to have, before the first socket, message or aio; and at any time how those that wait do so.
 
     NNG starts with the first object that needs it, and not when `nngio` is imported. What is not given is left as it was. A
-    program that never calls this gets as many task threads as it has cores, and two at least: with NNG's own default, two for
+    program that never calls this gets as many task threads as it has cores, two at least and 16 at most: with NNG's own default, two for
     each core, small messages take longer.
 
     Before a thread or an event loop goes to sleep for a message, it looks for `spin` seconds whether there is one: an answer that is
-    microseconds away comes sooner so, and costs less, than one that has to wake somebody. Who has looked in vain 16 times more often
-    than not sleeps at once until the next tenth of a second begins. One core is always left to those who work.
+    microseconds away comes sooner so, and costs less, than one that has to wake somebody. After 16 more looks in vain than with success,
+    whoever waits sleeps at once for the rest of that tenth of a second. One core is always left to those who work.
 
     Args:
         num_task_threads: threads that run NNG's work for each message, 2 to 256. One would wait for itself.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from nngio._core.errors import check
 from nngio._core.library import ffi, lib
@@ -62,7 +63,7 @@ class HeadersOption(Option[Mapping[str, str]]):
 
     def read(self, instance: HasOptions) -> Mapping[str, str]:
         given: dict[str, str] = vars(instance).get(f"_{self.attribute}", {})
-        return dict(given)
+        return MappingProxyType(given)  # what is set in it would not be sent
 
     def write(self, instance: HasOptions, value: Mapping[str, str]) -> None:
         if not isinstance(value, Mapping):

@@ -226,14 +226,6 @@ class Adapter(python.Turns, ABC):
                 operation.ready = self._begin_anew(operation) != PENDING
         return [operation for operation in finished if operation.ready]
 
-    def put_back(self, operations: list[AsyncOperation]) -> None:
-        """Leave operations that have been settled, and whose tasks the turn had no time for, for the next turn."""
-        waiting = [operation for operation in operations if operation.ready or operation.lent]
-        for operation in waiting:
-            operation.ready = False
-        if waiting:
-            lib.nngio_queue_put_back(self.queue, [operation.c for operation in waiting], len(waiting))
-
     def _begin_anew(self, operation: AsyncOperation) -> int:
         operation.lent = False
         code: int = LOOK

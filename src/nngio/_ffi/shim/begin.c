@@ -171,6 +171,7 @@ refused(nngio_op *op, int rv)
 		op->msg = NULL;
 	}
 	nngio_op_drop(op);
+	op->looked = false;
 	return (rv);
 }
 

@@ -270,17 +270,6 @@ verb_repr(PyObject *self)
 	return (text);
 }
 
-static PyObject *
-verb_awaits(PyObject *self, void *closure)
-{
-	PyObject *inner = ((verb *) self)->inner;
-
-	(void) closure;
-	inner = inner != NULL ? inner : Py_None;
-	Py_INCREF(inner);
-	return (inner);
-}
-
 static int
 verb_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -294,16 +283,27 @@ verb_traverse(PyObject *self, visitproc visit, void *arg)
 }
 
 // With no exception lost and none left, whatever is going on.
-static int
-verb_clear(PyObject *self)
+static void
+verb_finalize(PyObject *self)
 {
+	verb     *v = (verb *) self;
 	PyObject *type, *value, *traceback;
 
+	if (v->inner == NULL) {
+		return;
+	}
 	PyErr_Fetch(&type, &value, &traceback);
-	if (end((verb *) self) != 0) {
+	if (end(v) != 0) {
 		PyErr_WriteUnraisable(NULL);
 	}
 	PyErr_Restore(type, value, traceback);
+}
+
+static int
+verb_clear(PyObject *self)
+{
+	verb_finalize(self);
+	finished((verb *) self);
 	return (0);
 }
 
@@ -338,7 +338,6 @@ static PyMethodDef verb_methods[] = {
 static PyGetSetDef verb_getset[] = {
 	{ "__name__", verb_name, NULL, "The name of the verb.", slow_names },
 	{ "__qualname__", verb_name, NULL, "The same with the class of the channel.", NULL },
-	{ "cr_await", verb_awaits, NULL, "What runs it.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 static PyType_Slot verb_slots[] = {
@@ -347,6 +346,7 @@ static PyType_Slot verb_slots[] = {
 	{ Py_tp_repr, verb_repr },
 	{ Py_tp_traverse, verb_traverse },
 	{ Py_tp_clear, verb_clear },
+	{ Py_tp_finalize, verb_finalize }, // before the collector takes apart what it needs for that
 	{ Py_tp_dealloc, verb_dealloc },
 	{ Py_tp_iternext, verb_next },
 	{ Py_tp_iter, PyObject_SelfIter },

@@ -37,7 +37,7 @@ operation_over(PyObject *self, PyObject *value, void *closure)
 	(void) value, (void) closure;
 	o->op->kind = NNGIO_NONE;
 	o->ready    = 0;
-	if (o->op->len > KEEP_EACH || o->op->bytes > KEEP_EACH) {
+	if (o->op->len > KEEP_EACH || o->op->bytes > KEEP_EACH || o->op->piece != NULL || o->op->task != NULL) {
 		nngio_op_drop(o->op);
 	}
 	if (!o->idle && o->turns->idle != NULL) {
@@ -206,14 +206,17 @@ errand_fails(future *f)
 	PyErr_Fetch(&type, &value, &traceback);
 	Py_INCREF((PyObject *) f);
 	errand_ends(f);
-	if ((done = PyObject_CallMethodObjArgs(f->base.adapter, abandon_name, f, NULL)) == NULL) {
+	for (int attempt = 0; attempt < 2; attempt++) { // a signal handler may raise in the first
+		if ((done = PyObject_CallMethodObjArgs(f->base.adapter, abandon_name, f, NULL)) != NULL) {
+			Py_DECREF(done);
+			break;
+		}
 		Py_XDECREF(type);
 		Py_XDECREF(value);
 		Py_XDECREF(traceback);
-	} else {
-		Py_DECREF(done);
-		PyErr_Restore(type, value, traceback);
+		PyErr_Fetch(&type, &value, &traceback);
 	}
+	PyErr_Restore(type, value, traceback);
 	Py_DECREF((PyObject *) f);
 }
 
@@ -375,6 +378,8 @@ raise_thrown(PyObject *arguments)
 	}
 	if (PyExceptionInstance_Check(type)) {
 		PyErr_SetObject((PyObject *) Py_TYPE(type), type);
+	} else if (!PyExceptionClass_Check(type)) {
+		PyErr_SetString(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException");
 	} else {
 		Py_INCREF(type);
 		Py_XINCREF(value);
@@ -387,6 +392,7 @@ raise_thrown(PyObject *arguments)
 PyObject *
 future_throw(PyObject *self, PyObject *arguments)
 {
+	future_forsake(self);
 	(void) raise_thrown(arguments);
 	if (((future *) self)->errand != NO_ERRAND) {
 		errand_fails((future *) self);
@@ -399,6 +405,7 @@ static PyObject *
 future_close(PyObject *self, PyObject *none)
 {
 	(void) none;
+	future_forsake(self);
 	if (((future *) self)->errand != NO_ERRAND) {
 		errand_fails((future *) self);
 		if (PyErr_Occurred()) {

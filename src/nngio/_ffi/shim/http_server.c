@@ -137,7 +137,7 @@ handle(nng_aio *aio)
 		refuse(aio, NNG_HTTP_STATUS_LENGTH_REQUIRED);
 		return;
 	}
-	if (atomic_load(&h->removed)) {
+	if (atomic_load(&h->removed) || !atomic_load(&s->started)) { // NNG has one server for all at the same URL
 		refuse(aio, NNG_HTTP_STATUS_NOT_FOUND);
 		return;
 	}
@@ -237,14 +237,11 @@ nngio_http_answer(nngio_http_message *m, nngio_http_message *response)
 	http_message_lock(m);
 	if ((aio = m->aio) != NULL) {
 		unlink_call(m);
+		answer_nng(aio, response->res, 0); // under the lock: before its server stops, which need not wait for it
+		response->res = NULL;
 	}
 	http_message_unlock(m);
-	if (aio == NULL) {
-		return (NNG_ECLOSED);
-	}
-	answer_nng(aio, response->res, 0);
-	response->res = NULL;
-	return (0);
+	return (aio != NULL ? 0 : NNG_ECLOSED);
 }
 
 // Takes over a call's connection, and its request.  NULL and a code when it was answered before.
@@ -267,6 +264,7 @@ nngio_http_take_over(nngio_http_message *m, int *error)
 		h->conn = m->conn;
 		m->req  = m->lent; // NNG leaves us both
 		unlink_call(m);
+		nng_aio_finish(aio, 0);
 	}
 	http_message_unlock(m);
 	if (h->conn == NULL) {
@@ -275,7 +273,6 @@ nngio_http_take_over(nngio_http_message *m, int *error)
 		http_rele(h);
 		return (NULL);
 	}
-	nng_aio_finish(aio, 0);
 	return (h);
 }
 
@@ -291,11 +288,9 @@ nngio_http_call_end(nngio_http_message *m)
 	http_message_lock(m);
 	if ((aio = m->aio) != NULL) {
 		unlink_call(m);
-	}
-	http_message_unlock(m);
-	if (aio != NULL) {
 		nng_aio_finish(aio, NNG_ECANCELED);
 	}
+	http_message_unlock(m);
 	nngio_http_message_free(m);
 }
 
@@ -353,8 +348,8 @@ nngio_http_server_start(nngio_http_server *s)
 	if ((rv = server_enter(s)) != 0) {
 		return (rv);
 	}
-	if (!s->started && (rv = nng_http_server_start(s->c)) == 0) {
-		s->started = true;
+	if (!atomic_exchange(&s->started, true) && (rv = nng_http_server_start(s->c)) != 0) {
+		atomic_store(&s->started, false);
 	}
 	return (server_leave(s, rv));
 }

@@ -187,8 +187,8 @@ struct nngio_http_server {
 	pthread_mutex_t     calls; // held during calls of Python's into NNG
 	nng_http_server    *c;
 	nngio_http_handler *handlers;
-	bool                started;
-	pthread_mutex_t     lock; // of the fields below, and of its messages
+	atomic_bool         started;
+	pthread_mutex_t     lock; // of the fields below, and of its messages; NNG is told the end of a call under it
 	nngio_http_message *unanswered;
 	bool                closed;
 };

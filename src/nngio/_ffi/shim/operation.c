@@ -75,6 +75,7 @@ op_recycle(nngio_op *op)
 	op->kind    = NNGIO_NONE;
 	op->dropped = false;
 	op->looked  = false;
+	op->left    = false;
 	atomic_store(&op->state, OP_IDLE);
 	pthread_mutex_lock(&pool_lock);
 	op->next = pool;
@@ -592,18 +593,22 @@ nngio_op_tag(nngio_op *op)
 void
 nngio_op_free(nngio_op *op)
 {
-	unsigned pending = OP_PENDING;
+	unsigned pending = OP_PENDING, waited = OP_WAITED;
 
 	if (op == NULL || nngio_forked()) {
 		return;
 	}
+	// Whoever waited was interrupted.
+	atomic_compare_exchange_strong(&op->state, &waited, OP_PENDING);
+	if (op->inlined) {
+		nngio_abandon(op, NULL);
+	}
 	if (op->left) {
 		// It goes on, for the handle's next receive.
-		unsigned waited = OP_WAITED;
-		if (atomic_compare_exchange_strong(&op->state, &waited, OP_ORPHAN) ||
-		    atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
+		if (atomic_compare_exchange_strong(&op->state, &pending, OP_ORPHAN)) {
 			return;
 		}
+		pending = OP_PENDING;
 	}
 	if (op->kind >= NNGIO_DIAL) {
 		if (op->kind == NNGIO_HTTP) {

@@ -190,6 +190,7 @@ nngio_prefetch(nngio_handle *h, int max)
 		handle_leave(h);
 		return (NNG_ENOMEM);
 	}
+	nng_aio_set_timeout(r->aio, NNG_DURATION_INFINITE); // not the socket's
 	r->max    = max;
 	h->reader = r;
 	reader_go_on(h);
@@ -251,6 +252,10 @@ reader_end(nngio_handle *h)
 		pthread_mutex_lock(&h->lock);
 		r->stopped = true;
 		pthread_mutex_unlock(&h->lock);
+		nng_aio_stop(r->aio);
+		for (int turn = 0; atomic_load(&r->armed) && turn < 10000; turn++) {
+			pause_briefly(turn); // NNG after 1.8 may only be about to call it
+		}
 		nng_aio_free(r->aio);
 		r->aio = NULL;
 	}

@@ -634,6 +634,9 @@ sent(nngio_stream *s, flow *f, int rv, size_t n, finished *done)
 		}
 		piece_free(p);
 	}
+	if (f->error != 0) {
+		drop_outgoing(f, done, f->error); // the peer's end was heard while this was going out
+	}
 }
 
 static piece *
@@ -1039,13 +1042,30 @@ nngio_stream_set(nngio_stream *s, const char *name, const void *value, size_t si
 	return (rv);
 }
 
+// Until the callback has run, which NNG up to 1.11 may be about to call when it says that the aio is stopped.
+static void
+wait_until_idle(nngio_stream *s, flow *f)
+{
+	bool busy = true;
+
+	for (int turn = 0; busy && turn < 10000; turn++) {
+		pthread_mutex_lock(&s->lock);
+		busy = f->busy;
+		pthread_mutex_unlock(&s->lock);
+		if (busy) {
+			pause_briefly(turn);
+		}
+	}
+}
+
 // Lets NNG have no aio of a websocket's any more that could be timed out: its timer thread may have noted one, to cancel it
 // with the websocket's data, and only nng_aio_free waits for that.  See pending.c.
 static void
 retire_reading(nngio_stream *s)
 {
 	if (s->fresh != NULL) {
-		nng_aio_stop(s->in.io->aio); // the flow's callback has run then, and can't begin another receive
+		nng_aio_stop(s->in.io->aio); // the flow's callback can't begin another receive
+		wait_until_idle(s, &s->in);
 		nng_aio_free(s->in.io->aio);
 		s->in.io->aio = s->fresh;
 		s->fresh      = NULL;
@@ -1138,6 +1158,17 @@ nngio_stream_free(nngio_stream *s)
 	}
 }
 
+// Not one that another thread is letting go of, and about to close.
+static bool
+hold_one_that_is_held(nngio_stream *s)
+{
+	unsigned refs = atomic_load(&s->refs);
+
+	while (refs != 0 && !atomic_compare_exchange_weak(&s->refs, &refs, refs + 1)) {
+	}
+	return (refs != 0);
+}
+
 // The exit: closes what is open, so that peers are told and the files of UNIX sockets removed.
 void
 streams_close(void)
@@ -1146,10 +1177,7 @@ streams_close(void)
 
 	for (;;) {
 		pthread_mutex_lock(&open_lock);
-		for (s = open_first; s != NULL && atomic_load(&s->closed) != 0; s = s->open_next) {
-		}
-		if (s != NULL) {
-			stream_hold(s);
+		for (s = open_first; s != NULL && (atomic_load(&s->closed) != 0 || !hold_one_that_is_held(s)); s = s->open_next) {
 		}
 		pthread_mutex_unlock(&open_lock);
 		if (s == NULL) {

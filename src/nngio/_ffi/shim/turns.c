@@ -10,7 +10,7 @@
 PyTypeObject    *turns_type;
 static PyObject *running_loop; // asyncio's function, when the program has imported that
 static PyObject *library;      // sniffio's record of whose task runs in a thread, when it has imported trio
-static PyObject *trio_name, *name_name, *adapter_name, *run_name, *put_back_name, *acquire_name, *release_name, *anew_name, *again_name;
+static PyObject *trio_name, *name_name, *adapter_name, *run_name, *acquire_name, *release_name, *anew_name, *again_name;
 
 static double
 now(void)
@@ -150,29 +150,19 @@ call(PyObject *object, PyObject *name, PyObject *argument)
 	return (done != NULL ? 0 : -1);
 }
 
-static int
+// Leaves operations that have been settled, and whose tasks the turn had no time for, for the next turn.  No signal handler
+// can run meanwhile.
+static void
 put_back(turns *t, PyObject *finished, Py_ssize_t from)
 {
-	PyObject *rest = PyList_GetSlice(finished, from, PyList_Size(finished));
-	int       rv   = -1;
+	for (Py_ssize_t i = PyList_Size(finished) - 1; i >= from; i--) {
+		operation *o = (operation *) PyList_GetItem(finished, i);
 
-	if (rest != NULL) {
-		rv = call((PyObject *) t, put_back_name, rest);
-		Py_DECREF(rest);
+		if (o != NULL && t->queue != NULL && (o->ready || o->lent)) {
+			o->ready = 0;
+			nngio_queue_put_back(t->queue, &o->op, 1);
+		}
 	}
-	return (rv);
-}
-
-static void
-put_back_and_raise(turns *t, PyObject *finished, Py_ssize_t from)
-{
-	PyObject *type, *value, *traceback;
-
-	PyErr_Fetch(&type, &value, &traceback);
-	if (put_back(t, finished, from) != 0) {
-		PyErr_WriteUnraisable((PyObject *) t);
-	}
-	PyErr_Restore(type, value, traceback);
 }
 
 // Wakes the tasks that wait for these futures, for as long as the turn lasts; what is left then, or when one of them
@@ -202,13 +192,14 @@ wake(turns *t, PyObject *finished, double until)
 		Py_DECREF(wakeup);
 		Py_DECREF(context);
 		if (done == NULL) {
-			put_back_and_raise(t, finished, i + 1);
+			put_back(t, finished, i + 1);
 			return (-1);
 		}
 		Py_DECREF(done);
 		t->budget--;
 		if (i + 1 < size && (t->budget < ONE_MORE || now() > until)) { // a task may have begun a new turn for itself
-			return (put_back(t, finished, i + 1) != 0 ? -1 : 1);
+			put_back(t, finished, i + 1);
+			return (1);
 		}
 	}
 	return (0);
@@ -226,7 +217,7 @@ drain(turns *t, nngio_queue *q, double until)
 		nngio_queue_wake(q);
 		return (-1);
 	}
-	finished = settle(t, q, t->budget / ONE_MORE);
+	finished = settle(t, q, t->nests ? 1 : t->budget / ONE_MORE); // a loop within the loop sees to the others
 	if (call(t->lock, release_name, NULL) != 0 || finished == NULL) {
 		Py_XDECREF(finished);
 		return (-1);
@@ -234,7 +225,7 @@ drain(turns *t, nngio_queue *q, double until)
 	if (t->lent) {
 		PyObject *back = PyObject_CallMethodObjArgs((PyObject *) t, anew_name, finished, NULL);
 		if (back == NULL) {
-			put_back_and_raise(t, finished, 0);
+			put_back(t, finished, 0);
 		}
 		Py_DECREF(finished);
 		if ((finished = back) == NULL) {
@@ -487,7 +478,7 @@ static PyMethodDef functions[] = {
 int
 add_turns(PyObject *module)
 {
-	if (put_back_name == NULL) {
+	if (trio_name == NULL) {
 		trio_name     = PyUnicode_InternFromString("trio");
 		name_name     = PyUnicode_InternFromString("name");
 		adapter_name  = PyUnicode_InternFromString("_nngio");
@@ -496,7 +487,6 @@ add_turns(PyObject *module)
 		release_name  = PyUnicode_InternFromString("release");
 		anew_name     = PyUnicode_InternFromString("begin_anew");
 		again_name    = PyUnicode_InternFromString("serve_again");
-		put_back_name = PyUnicode_InternFromString("put_back");
 	}
 	return (PyErr_Occurred() || add_type(module, "Turns", &turns_type, &turns_spec, NULL) != 0
 	        ? -1

@@ -284,6 +284,9 @@ nngio_lend(nngio_queue *q, nngio_op **ops, int n)
 {
 	if (n != 0 && !nngio_forked()) {
 		nngio_abandon_all(ops, n);
+		for (int i = 0; i < n; i++) {
+			ops[i]->result = NNG_ECANCELED; // it has none, if its task is cancelled before it is begun anew
+		}
 		qsort(ops, (size_t) n, sizeof(*ops), compare_places);
 		queue_put_last(q, ops, n);
 	}
