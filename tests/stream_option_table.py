@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -75,12 +76,12 @@ OPTIONS = [
     Row(("StreamListener",), "send_max_frame", WS, 2**16, "test_a_stream_sends_frames_of_the_size_that_it_may", **size(100)),
     Row(ENDPOINTS, "recv_max_frame", WS, 2**20, "test_a_stream_ends_when_its_peer_sends_too_large_a_frame", **size(100)),
     Row(("StreamDialer",), "local_address", TCP, None, "test_a_stream_is_dialed_from_the_address_that_is_given", **ADDRESSES),
-    Row(("StreamDialer",), "request_headers", WS, {}, "test_headers_are_read_on_both_sides", **STREAM_HEADERS, kept=True),
+    Row(("StreamDialer",), "request_headers", WS, MappingProxyType({}), "test_headers_are_read_on_both_sides", **STREAM_HEADERS, kept=True),
     Row(
         ("StreamListener",),
         "response_headers",
         WS,
-        {},
+        MappingProxyType({}),
         "test_headers_are_read_on_both_sides",
         **STREAM_HEADERS,
         kept=True,

@@ -707,12 +707,13 @@ def test_a_close_that_is_cancelled_has_closed(loop: Loop, address: Address) -> N
 @pytest.mark.parametrize("loop", [ASYNCIO, UVLOOP], ids=repr)
 def test_a_listen_that_is_dropped_leaves_no_listener(loop: Loop, lonely: nngio.Pair0) -> None:
     """Its coroutine is closed while another thread looks the host up: the port is free again when that has come to its end."""
-    with system_socket.create_server(("127.0.0.1", 0)) as server:
+    host = "127.0.77.1"  # which nobody else uses
+    with system_socket.create_server((host, 0)) as server:
         port = server.getsockname()[1]
 
     async def main(_: Tasks) -> None:
         for turns in range(3):
-            listening = lonely.alisten(f"tcp://localhost:{port}")
+            listening = lonely.alisten(f"tcp://{host}:{port}")
             listening.send(None)
             for _turn in range(turns):
                 await loop.sleep(0.001)
@@ -721,7 +722,7 @@ def test_a_listen_that_is_dropped_leaves_no_listener(loop: Loop, lonely: nngio.P
             until = time.monotonic() + LONG
             while True:
                 try:
-                    system_socket.create_server(("127.0.0.1", port)).close()
+                    system_socket.create_server((host, port)).close()
                     break
                 except OSError:
                     assert time.monotonic() < until

@@ -898,8 +898,8 @@ nngio_stream_wait(nngio_op *op)
 			return (NNGIO_FORKED);
 		}
 		if (op->ms >= 0) {
-			nng_time passed = op->ms > 0 ? nng_clock() - op->begun : 0;
-			int      rest   = passed < (nng_time) op->ms ? op->ms - (int) passed : 0;
+			nng_time passed = op->ms > 0 ? nng_clock() - op->begun : 1;
+			int      rest   = passed <= (nng_time) op->ms ? op->ms - (int) passed + 1 : 0; // one more: the clock cuts them off
 			if (rest == 0) {
 				nngio_op_abort(op, NNG_ETIMEDOUT);
 				ms = 20;
