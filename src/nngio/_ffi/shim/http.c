@@ -8,6 +8,9 @@
 // between two: what comes next on the connection would be taken for the answer to something else.
 // A connection is not closed in NNG before all its tasks have ended.
 //
+// NNG is given one task that reads and one that writes at a time: from 1.6 on it keeps for the connection what kind of message it
+// reads, so that the next one's kind would be taken for that of the one before.  The others wait for their turn here.
+//
 // NNG's own transactions (nng_http_client_transact, nng_http_conn_transact) can't be used: what cancels one between two of its steps
 // is lost, and closing the connection then frees what the transaction goes on with.
 //
@@ -24,6 +27,7 @@ struct http_task {
 	nngio_op           *op;           // that waits, or NULL; under the lock
 	nng_aio            *aio;
 	int                 what;
+	bool                begun;   // NNG has it
 	nngio_http_message *message; // to be sent, or to be filled
 	nngio_http         *given;   // the connection
 	size_t              size;
@@ -81,11 +85,91 @@ task_free(http_task *t)
 	free(t);
 }
 
+// Of a task that NNG is done with, or has never had.
+static void
+task_ends(http_task *t, nngio_op *op, int rv)
+{
+	nng_aio_reap(t->aio); // nobody aborts it any more
+	t->aio = NULL;
+	if (op == NULL) {
+		task_free(t);
+	} else {
+		op->body = t->data;
+		op->len  = t->size;
+		op_complete(op, rv);
+	}
+}
+
+enum direction {
+	NEITHER,
+	READS,
+	WRITES,
+};
+
+static enum direction
+direction_of(const http_task *t)
+{
+	switch (t->what) {
+	case NNGIO_HTTP_CONNECT:
+		return (NEITHER);
+	case NNGIO_HTTP_READ:
+	case NNGIO_HTTP_READ_ALL:
+	case NNGIO_HTTP_READ_REQUEST:
+	case NNGIO_HTTP_READ_RESPONSE:
+		return (READS);
+	default:
+		return (WRITES);
+	}
+}
+
+// Called with the lock.
+static void
+unlink_task(http_task *t)
+{
+	if ((*t->link = t->next) != NULL) {
+		t->next->link = t->link;
+	}
+}
+
+// Called with the lock.  Those that wait, the oldest last; or, of those that NNG has, any.
+static http_task *
+oldest(nngio_http *h, enum direction direction, bool begun)
+{
+	http_task *found = NULL;
+
+	for (http_task *t = h->tasks; t != NULL; t = t->next) {
+		if (t->begun == begun && direction_of(t) == direction) {
+			found = t;
+		}
+	}
+	return (found);
+}
+
+static void task_start(http_task *t);
+
+// Called with the lock, when a task has ended: begins the next in its direction.  Returns those that can't begin any more.
+static http_task *
+next_turn(nngio_http *h, enum direction direction)
+{
+	http_task *ended = NULL, *t;
+
+	while ((t = oldest(h, direction, false)) != NULL) {
+		if (!h->closed && !h->broken) {
+			task_start(t);
+			break;
+		}
+		unlink_task(t);
+		t->next = ended;
+		ended   = t;
+	}
+	return (ended);
+}
+
 // The callback of a task's aio, on a task thread of NNG's.
 static void
 task_callback(void *arg)
 {
-	http_task  *t  = arg;
+	http_task  *t  = arg, *ended;
 	nngio_http *h  = t->owner;
 	int         rv = nng_aio_result(t->aio);
 	nngio_op   *op;
@@ -99,9 +183,7 @@ task_callback(void *arg)
 	}
 	http_hold(h);
 	pthread_mutex_lock(&h->lock);
-	if ((*t->link = t->next) != NULL) {
-		t->next->link = t->link;
-	}
+	unlink_task(t);
 	if ((op = t->op) == NULL) {
 		if (t->given != NULL && t->given->conn != NULL) {
 			h->late  = t->given; // to be closed by who closes us: this thread must not wait
@@ -114,28 +196,28 @@ task_callback(void *arg)
 		}
 		rv = h->closed && rv != 0 ? NNG_ECLOSED : rv;
 	}
+	ended = next_turn(h, direction_of(t));
 	if (h->tasks == NULL) {
 		pthread_cond_broadcast(&h->idle);
 	}
 	pthread_mutex_unlock(&h->lock);
-	nng_aio_reap(t->aio); // nobody aborts it any more
-	t->aio = NULL;
-	if (op == NULL) {
-		task_free(t);
-	} else {
-		op->body = t->data;
-		op->len  = t->size;
-		op_complete(op, rv);
+	task_ends(t, op, rv);
+	while ((t = ended) != NULL) {
+		ended   = t->next;
+		t->size = 0;
+		task_ends(t, t->op, NNG_ECLOSED);
 	}
 	http_rele(h);
 }
 
+// Called with the lock, so that no abort comes before it.
 static void
 task_start(http_task *t)
 {
 	nngio_http         *h = t->owner;
 	nngio_http_message *m = t->message;
 
+	t->begun = true;
 	if (t->what >= NNGIO_HTTP_READ && t->what <= NNGIO_HTTP_WRITE_ALL) {
 		nng_iov iov = { .iov_buf = t->data, .iov_len = t->size };
 		nng_aio_set_iov(t->aio, 1, &iov);
@@ -239,7 +321,9 @@ nngio_http_begin(
 		t->next->link = &t->next;
 	}
 	h->tasks = t;
-	task_start(t); // under the lock, so that no abort comes before it
+	if (oldest(h, direction_of(t), true) == NULL) {
+		task_start(t);
+	}
 	pthread_mutex_unlock(&h->lock);
 	return (NNGIO_PENDING);
 }
@@ -260,16 +344,25 @@ void
 http_abort(nngio_op *op, int code)
 {
 	nngio_http *h = op->http;
+	http_task  *t, *unbegun = NULL;
 	bool        waits;
 
 	pthread_mutex_lock(&h->lock);
-	if ((waits = op->task != NULL && op->task->op == op)) {
-		op->task->op = NULL;
-		interrupt(h);
-		nng_aio_abort(op->task->aio, NNG_ECANCELED);
+	if ((waits = (t = op->task) != NULL && t->op == op)) {
+		t->op    = NULL;
 		op->task = NULL;
+		interrupt(h);
+		if (t->begun) {
+			nng_aio_abort(t->aio, NNG_ECANCELED);
+		} else {
+			unlink_task(t);
+			unbegun = t;
+		}
 	}
 	pthread_mutex_unlock(&h->lock);
+	if (unbegun != NULL) {
+		task_ends(unbegun, NULL, 0);
+	}
 	if (waits) {
 		op_complete(op, code);
 	}
@@ -366,7 +459,8 @@ nngio_http_set_tls(nngio_http *h, nng_tls_config *config)
 int
 nngio_http_close(nngio_http *h)
 {
-	nngio_op *done = NULL, *op;
+	nngio_op  *done = NULL, *op;
+	http_task *unbegun = NULL, *next;
 
 	if (nngio_forked()) {
 		return (NNGIO_FORKED);
@@ -377,19 +471,31 @@ nngio_http_close(nngio_http *h)
 		return (NNG_ECLOSED);
 	}
 	h->closed = true;
-	for (http_task *t = h->tasks; t != NULL; t = t->next) {
+	for (http_task *t = h->tasks; t != NULL; t = next) {
+		next = t->next;
 		if ((op = t->op) != NULL) {
 			t->op            = NULL;
 			op->task         = NULL;
 			op->pending_next = done;
 			done             = op;
 		}
-		nng_aio_abort(t->aio, NNG_ECANCELED);
+		if (t->begun) {
+			nng_aio_abort(t->aio, NNG_ECANCELED);
+		} else {
+			unlink_task(t);
+			t->next = unbegun;
+			unbegun = t;
+		}
 	}
 	while (h->tasks != NULL) {
 		pthread_cond_wait(&h->idle, &h->lock);
 	}
 	pthread_mutex_unlock(&h->lock);
+	while (unbegun != NULL) {
+		next = unbegun->next;
+		task_ends(unbegun, NULL, 0);
+		unbegun = next;
+	}
 	while ((op = done) != NULL) {
 		done = op->pending_next;
 		op_complete(op, NNG_ECLOSED);
