@@ -1,5 +1,6 @@
 """HTTP: NNG's client and server, against Python's own, against each other, and against peers that break the rules."""
 
+import asyncio
 import contextlib
 import gc
 import http.client
@@ -16,7 +17,6 @@ import urllib.request
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -422,37 +422,37 @@ def test_a_timeout_ends_the_connection_and_all_that_waits_on_it() -> None:
             connection.write(b"x")
 
 
-def test_calls_of_several_threads_have_their_turns_on_a_connection() -> None:
+def test_calls_have_their_turns_on_a_connection() -> None:
     """Of whatever kind: each reads what comes after that of the one before, and what one writes comes before that of the next."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        Client(f"http://127.0.0.1:{listener.getsockname()[1]}").connect(timeout=SECONDS) as connection,
-        listener.accept()[0] as peer,
-        ThreadPoolExecutor(4) as pool,
-    ):
-        for _ in range(10):
-            waiting = []
-            for read in (partial(connection.read_all, 5), connection.read_response, partial(connection.read, 2), connection.read_response):
-                waiting.append(pool.submit(read, timeout=SECONDS))
-                time.sleep(0.01)  # nothing tells when it has begun
-            for part in (b"12345HTTP/1.1 2", b"04 None\r\n\r\nab", b"HTTP/1.1 404 No\r\n\r\n"):
-                peer.sendall(part)
-                time.sleep(0.01)
-            results = [future.result(SECONDS) for future in waiting]
-            assert [results[0], results[1].status, results[2], results[3].status] == [b"12345", 204, b"ab", 404]
-            writing = []
-            for data in (bytes(3_000_000), b"tail", b"end"):
-                writing.append(pool.submit(connection.write_all, data, timeout=SECONDS))
-                time.sleep(0.01)
-            with peer.makefile("rb") as come:
-                assert come.read(3_000_007) == bytes(3_000_000) + b"tailend"
-            for future in writing:
-                future.result(SECONDS)
-        waiting = [pool.submit(connection.read, timeout=timeout) for timeout in (SECONDS, 0.1)]
-        with pytest.raises(nngio.TimedOut):
-            waiting[1].result(SECONDS)
-        with pytest.raises(nngio.Closed):
-            waiting[0].result(SECONDS)
+
+    async def begin(*calls: Any) -> list[asyncio.Task[Any]]:
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)  # each begins, in this order
+        return tasks
+
+    async def main() -> None:
+        async with Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as client, await client.aconnect(timeout=SECONDS) as connection:
+            peer = listener.accept()[0]
+            with peer, peer.makefile("rb") as come:
+                for _ in range(10):
+                    reads = (connection.aread_all(5), connection.aread_response(), connection.aread(2), connection.aread_response())
+                    waiting = await begin(*reads)
+                    for part in (b"12345HTTP/1.1 2", b"04 None\r\n\r\nab", b"HTTP/1.1 404 No\r\n\r\n"):
+                        peer.sendall(part)
+                        await asyncio.sleep(0.01)
+                    results = await asyncio.wait_for(asyncio.gather(*waiting), SECONDS)
+                    assert [results[0], results[1].status, results[2], results[3].status] == [b"12345", 204, b"ab", 404]
+                    waiting = await begin(*map(connection.awrite_all, (bytes(3_000_000), b"tail", b"end")))
+                    assert await asyncio.to_thread(come.read, 3_000_007) == bytes(3_000_000) + b"tailend"
+                    await asyncio.wait_for(asyncio.gather(*waiting), SECONDS)
+                waiting = await begin(connection.aread(), connection.aread(timeout=0.05))
+                with pytest.raises(nngio.TimedOut):
+                    await waiting[1]
+                with pytest.raises(nngio.Closed):
+                    await asyncio.wait_for(waiting[0], SECONDS)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(main())
 
 
 def test_closing_ends_what_waits() -> None:
