@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from nngio.http import Client, Connection, Request
 
 TIMES = int(os.environ.get("NNGIO_RACES", "3000"))
 SECONDS = 30.0
+ENDS = (nngio.Closed, nngio.ConnectionShutdown, nngio.ConnectionReset)
 
 
 class Asking:
@@ -77,6 +79,38 @@ def test_cancelled_transactions_mix_up_no_answers(loop: Loop) -> None:
                 outcome = await task.wait()
                 asking.check([] if outcome.cancelled else [outcome.result().body])
             asking.end()
+
+    loop.run(main)
+
+
+@pytest.mark.timeout(300)
+@on_all_loops
+def test_calls_that_wait_for_their_turn_end_once(loop: Loop) -> None:
+    """Cancelled while the one before them ends, by its own cancellation or the peer's hanging up; writes beside them."""
+    chance = random.Random(12)
+
+    async def main(tasks: Tasks) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+            for _ in range(max(TIMES // 10, 20)):
+                connection = await client.aconnect(timeout=SECONDS)
+                with listener.accept()[0] as peer, Helper() as helper:
+                    calls = [tasks.start(connection.aread) for _ in range(4)]
+                    calls += [tasks.start(connection.awrite_all, bytes(chance.choice((10, 4_000_000)))) for _ in range(3)]
+                    for _ in range(chance.randrange(1, 4)):
+                        await loop.sleep(0)
+                    helper.start(peer.close)
+                    if chance.randrange(2):
+                        await loop.sleep(chance.random() * 0.0005)
+                    chance.shuffle(calls)
+                    for call in calls[: chance.randrange(8)]:
+                        call.cancel()
+                        if chance.randrange(2):
+                            await loop.sleep(0)
+                    for call in calls:
+                        outcome = await call.wait()
+                        assert outcome.cancelled or outcome.error is None or isinstance(outcome.error, ENDS)
+                    helper.wait()
+                await connection.aclose()
 
     loop.run(main)
 

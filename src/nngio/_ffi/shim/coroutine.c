@@ -287,12 +287,19 @@ static void
 verb_finalize(PyObject *self)
 {
 	verb     *v = (verb *) self;
-	PyObject *type, *value, *traceback;
+	PyObject *type, *value, *traceback, *name;
 
-	if (v->inner == NULL) {
+	if (v->state == DONE) {
 		return;
 	}
 	PyErr_Fetch(&type, &value, &traceback);
+	if (v->state == NEW) {
+		name = verb_name(self, NULL);
+		if (name == NULL || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited", name) != 0) {
+			PyErr_WriteUnraisable(NULL);
+		}
+		Py_XDECREF(name);
+	}
 	if (end(v) != 0) {
 		PyErr_WriteUnraisable(NULL);
 	}
@@ -311,19 +318,8 @@ static void
 verb_dealloc(PyObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
-	verb         *v    = (verb *) self;
 
 	PyObject_GC_UnTrack(self);
-	if (v->state == NEW && v->channel != NULL) {
-		PyObject *error, *value, *traceback, *name;
-		PyErr_Fetch(&error, &value, &traceback);
-		name = verb_name(self, NULL);
-		if (name == NULL || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited", name) != 0) {
-			PyErr_WriteUnraisable(NULL);
-		}
-		Py_XDECREF(name);
-		PyErr_Restore(error, value, traceback);
-	}
 	(void) verb_clear(self);
 	((freefunc) PyType_GetSlot(type, Py_tp_free))(self);
 	Py_DECREF(type);

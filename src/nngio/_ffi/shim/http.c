@@ -25,6 +25,7 @@ struct http_task {
 	http_task          *next, **link; // in its owner's list, under the lock
 	nngio_http         *owner;        // held
 	nngio_op           *op;           // that waits, or NULL; under the lock
+	nngio_op           *ending;       // that one, of a task which can't begin any more: nobody else ends it now
 	nng_aio            *aio;
 	int                 what;
 	bool                begun;   // NNG has it
@@ -159,8 +160,10 @@ next_turn(nngio_http *h, enum direction direction)
 			break;
 		}
 		unlink_task(t);
-		t->next = ended;
-		ended   = t;
+		t->ending = t->op;
+		t->op     = NULL;
+		t->next   = ended;
+		ended     = t;
 	}
 	return (ended);
 }
@@ -205,7 +208,7 @@ task_callback(void *arg)
 	while ((t = ended) != NULL) {
 		ended   = t->next;
 		t->size = 0;
-		task_ends(t, t->op, NNG_ECLOSED);
+		task_ends(t, t->ending, NNG_ECLOSED);
 	}
 	http_rele(h);
 }

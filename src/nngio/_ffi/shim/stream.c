@@ -15,6 +15,7 @@
 // Locks.  A stream's lock is of its flows; NNG is never called under it.  Calls into NNG are counted while they run, and
 // closing waits for those; after that, nobody has NNG's object.
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -899,7 +900,8 @@ nngio_stream_wait(nngio_op *op)
 		}
 		if (op->ms >= 0) {
 			nng_time passed = op->ms > 0 ? nng_clock() - op->begun : 1;
-			int      rest   = passed <= (nng_time) op->ms ? op->ms - (int) passed + 1 : 0; // one more: the clock cuts them off
+			int      rest   = passed <= (nng_time) op->ms ? op->ms - (int) passed : -1;
+			rest += rest < INT_MAX; // one more: the clock cuts them off
 			if (rest == 0) {
 				nngio_op_abort(op, NNG_ETIMEDOUT);
 				ms = 20;
