@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import itertools
 import re
 import select
 import socket as system_socket
@@ -11,7 +12,8 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -725,6 +727,46 @@ def test_a_listen_that_is_dropped_leaves_no_listener(loop: Loop, lonely: nngio.P
     loop.run(main)
     for port in ports:
         system_socket.create_server((host, port)).close()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["dropped", "kept"])
+def test_an_asynchronous_generator_that_trio_closes_when_its_run_ends_closes_its_socket(kept: bool) -> None:
+    """Before the adapter's task has ended, or after it: the run comes to its end, and the socket is closed."""
+    sockets: list[nngio.Pull0] = []
+
+    async def messages(url: str) -> AsyncIterator[bytes]:
+        pull = nngio.Pull0(dial=url)
+        sockets.append(pull)
+        try:
+            while True:
+                yield await pull.arecv()
+        finally:
+            await pull.aclose()
+
+    async def main() -> None:
+        url = f"inproc://generator-{next(numbers)}"
+        with nngio.Push0(listen=url) as push:
+            generator = messages(url)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(push.asend, b"hello")
+                async for body in generator:
+                    assert body == b"hello"
+                    break
+            generators.append(generator)
+            if not kept:
+                generators.clear()
+
+    numbers = itertools.count()
+    for _ in range(20):
+        generators: list[AsyncIterator[bytes]] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # trio's, of the generator
+            trio.run(main)
+            generators.clear()
+    until = time.monotonic() + LONG
+    while not all(socket.closed for socket in sockets):  # a thread of NNG's closes them
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 @on_all_loops

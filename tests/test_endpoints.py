@@ -842,3 +842,25 @@ def test_a_listener_without_a_port_tells_the_one_that_it_got() -> None:
         listener.close()
         assert (pair.listeners, peer.dialers) == ((), ())
         assert repr(listener).endswith(", closed>")
+
+
+def test_a_dialer_whose_time_is_up_is_closed(black_hole: int) -> None:
+    """And says so, after the call that waits and after the awaitable one."""
+    with nngio.Pair0() as pair:
+        dialer = nngio.Dialer(pair, f"tcp://127.0.0.1:{black_hole}")
+        with pytest.raises(nngio.TimedOut):
+            dialer.start(timeout=0.1)
+        assert dialer.closed
+        other = nngio.Dialer(pair, f"tcp://127.0.0.1:{black_hole}")
+        with pytest.raises(nngio.TimedOut):
+            asyncio.run(other.astart(timeout=0.1))
+        assert other.closed
+        assert not pair.dialers
+
+
+def test_no_option_stands_behind_the_timeout_of_a_dial(address: Callable[[str], str]) -> None:
+    """Nor of what else has no option for it: there is no DEFAULT."""
+    with nngio.Pair0(listen=address("inproc")) as pair, nngio.StreamListener("tcp://127.0.0.1:0") as listener:
+        for call in (lambda t: pair.dial(pair.listeners[0].url, timeout=t), lambda t: listener.accept(timeout=t)):
+            with pytest.raises(TypeError, match="no DEFAULT"):
+                call(nngio.DEFAULT)

@@ -1225,6 +1225,25 @@ def test_two_servers_share_an_address() -> None:
         assert fetch(one, "/two")[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("rest", "asked"), [("/caf%C3%A9?x=%E2%82%AC", "/caf%C3%A9?x=%E2%82%AC"), ("?x=1", "/?x=1"), ("/a/b#c", "/a/b"), ("", "/")]
+)
+def test_a_client_asks_for_what_its_url_says(rest: str, asked: str) -> None:
+    """As it is written there, quoted, and with a path."""
+    with Server("http://127.0.0.1:0", Handler("/", lambda request: request.uri, tree=True)) as server:
+        server.start()
+        with Client(f"http://127.0.0.1:{server.port}{rest}") as client:
+            assert client.transact(timeout=SECONDS).body == asked.encode()
+
+
+def test_fixed_content_is_bytes_and_not_their_number() -> None:
+    """As any body."""
+    for wrong in (5, "text", None):
+        with pytest.raises(TypeError):
+            Handler.static("/x", wrong)  # type: ignore[arg-type]
+    assert Handler.static("/x", memoryview(b"abcdef")[::2])
+
+
 def test_a_server_that_was_not_started_answers_nobody() -> None:
     """Though NNG has one server for both of the same address."""
     called: list[Request] = []

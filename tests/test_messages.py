@@ -269,3 +269,16 @@ def test_a_message_is_sent_once(pair: Pair) -> None:
     assert right.recv(timeout=SECONDS) == b"once"
     with pytest.raises(nngio.TryAgain):
         right.try_recv()
+
+
+def test_what_a_class_of_bytes_says_of_its_length_is_not_believed(pair: tuple[nngio.Pair0, nngio.Pair0]) -> None:
+    """Nothing that lies behind it is sent."""
+
+    class Longer(bytes):
+        def __len__(self) -> int:
+            return 100_000
+
+    left, right = pair
+    left.send(Longer(b"short"))
+    assert right.recv() == b"short"
+    assert bytes(nngio.Message(Longer(b"short"))) == b"short"

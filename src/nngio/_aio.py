@@ -139,7 +139,7 @@ class Aio:
                     reclaim(handle)
             self._look()
             return
-        while True:
+        while not callbacks.stopping():
             ends = threading.Lock()
             ends.acquire()
             with callbacks.lock:
@@ -147,6 +147,8 @@ class Aio:
                     return
                 callbacks.waiting.append(ends)
             ends.acquire()  # until a callback has ended, whosever it is
+        while lib.nngio_wait(self._op) == AGAIN:
+            pass
 
     def cancel(self) -> None:
         """Ask for the pending operation to end with `Canceled`; it may have succeeded by then.

@@ -7,7 +7,7 @@ unless they have failed, and returns.
 
 from collections.abc import Callable
 
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds
 from nngio._core.library import AGAIN, NULL, lib, python
 from nngio._core.loops import take
 from nngio._core.operation import PENDING, operation_in, take_slot
@@ -26,7 +26,7 @@ _result = python.result
 
 def call_ms(timeout: float | None) -> int:
     """Milliseconds, -1 for ever; a moment at least."""
-    ms = milliseconds(timeout)
+    ms = call_milliseconds(timeout)
     return ms if ms < 0 else max(ms, MOMENT_MS)
 
 

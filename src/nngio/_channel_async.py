@@ -83,6 +83,10 @@ class AsyncChannel(Explains, Closing):
         if library.forked:
             return
         adapter = current()
+        if adapter.queue is None:  # trio's run is over, but for the asynchronous generators that it still closes
+            closes: Any = self
+            closes.close()
+            return
         operation = adapter.take()
         try:
             if lib.nngio_begin_close(operation.c, self._handle) == PENDING:

@@ -5,7 +5,7 @@ import warnings
 from nngio._channel import Receiver
 from nngio._core import library, operation
 from nngio._core.adapter import reclaim
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds
 from nngio._core.errors import Busy, Closed, ForkedError, InvalidArgument, check
 from nngio._core.library import BUSY, lib
 from nngio._core.loops import take
@@ -84,11 +84,11 @@ class Device:
         `timeout` is in seconds; None waits for ever. Raises `Closed` when one of the sockets was closed, `NoMemory` when there was
         none for a message, `TimedOut` when it is still running: it goes on. Ctrl-C interrupts the call, and the device goes on.
         """
-        self._ended(operation.join(self._device, milliseconds(timeout)))
+        self._ended(operation.join(self._device, call_milliseconds(timeout)))
 
     async def ajoin(self, *, timeout: float | None = None) -> None:
         """Wait until the device ends. The awaitable `join`, on asyncio and trio. A cancellation leaves the device running."""
-        milliseconds(timeout)  # refuses what is no timeout
+        call_milliseconds(timeout)  # refuses what is no timeout
         op = await take()
         op.c.result = 0
         try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nngio._address import Address, TCPAddress
 from nngio._core import operation
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds
 from nngio._core.errors import ConnectionRefused, TimedOut
 from nngio._core.library import lib
 from nngio._core.loops import current
@@ -130,22 +130,22 @@ class Dialer(Endpoint):
 
         NNG: `nng_dialer_start`; the timeout is nngio's own.
         """
+        ms = call_milliseconds(timeout)
         self._begin()
-        ms = milliseconds(timeout)
         if block:
             try:
                 code = operation.dial(self.socket._handle, self.id, ms)
             except BaseException:
                 self.close()
                 raise
-            self._outcome(code)
+            self._outcome(code, timed=timeout is not None)
         else:
             self._outcome(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
 
     async def astart(self, *, block: bool = True, timeout: float | None = None) -> None:
         """Connect. The awaitable `start`, on asyncio and trio; cancellation and the timeout close the dialer."""
+        call_milliseconds(timeout)  # refuses what is no timeout
         self._begin()
-        milliseconds(timeout)  # refuses what is no timeout
         if not block:
             self._outcome(lib.nng_dialer_start(self._c, lib.NNG_FLAG_NONBLOCK))
             return
@@ -166,14 +166,16 @@ class Dialer(Endpoint):
             if not isinstance(error, TimedOut):
                 raise
             code = error.code
-        self._outcome(code)
+        self._outcome(code, timed=timeout is not None)
 
     def close(self) -> None:
         """Close it and its pipe. Closing it again does nothing. In a forked child, neither does closing it once."""
         lib.nngio_dialer_close(self.socket._handle, self.id)
         self._has_ended()
 
-    def _outcome(self, code: int) -> None:
+    def _outcome(self, code: int, *, timed: bool = False) -> None:
+        if timed and code == lib.NNG_ETIMEDOUT:
+            self._has_ended()  # C has closed it
         if code == lib.NNG_ECONNREFUSED and not is_tls(self._url):
             raise ConnectionRefused(
                 f"dial {self._url}: nobody listens there (Connection refused); pass block=False to go on trying in the background"

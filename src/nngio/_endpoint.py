@@ -135,6 +135,9 @@ class Endpoint(HasOptions):
         if library.forked or self._ended:
             return
         adapter = current()
+        if adapter.queue is None:  # trio's run is over, but for the asynchronous generators that it still closes
+            self.close()
+            return
         op = adapter.take()
         try:
             if self._begin_close(op.c) == PENDING:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from nngio._core import callbacks, library
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds, milliseconds
 from nngio._core.errors import Closed, ForkedError, NNGError, check
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.loops import take
@@ -199,7 +199,7 @@ def _new_out() -> Any:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if milliseconds(timeout) < 0 or timeout is None else python.clock() + timeout
+    return None if call_milliseconds(timeout) < 0 or timeout is None else python.clock() + timeout
 
 
 def _left(deadline: float | None) -> float | None:
@@ -235,7 +235,11 @@ class PipeHandler:
         self._events = PipeEvents(socket, LIMIT, keep=False)
         self._bell = _Bell(self)
         self._handlers.add(self)
-        self._bell.wait_for(self._events._watch)
+        try:
+            self._bell.wait_for(self._events._watch)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def closed(self) -> bool:
@@ -301,7 +305,8 @@ class _Bell:
         try:
             check(lib.nngio_ring_events(self._op, watch))
         except BaseException:
-            del callbacks.pending[self._tag]
+            if not lib.nngio_op_busy(self._op):
+                del callbacks.pending[self._tag]
             raise
         return True
 

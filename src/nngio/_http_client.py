@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from urllib.parse import quote
 
 from nngio._calls import Begin, acall, call, call_ms
 from nngio._core import library
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 MAX_BODY = 16 * 2**20
 """What a response may have, unless it is told."""
+VISIBLE = "".join(map(chr, range(33, 127)))
 CHUNK = 65536
 STEP = 2**20
 """What is read of a body at a time, so that what a peer announces costs nothing until it comes."""
@@ -103,7 +105,9 @@ class Client(Closing):
         if not parts.hostname:
             raise InvalidArgument(f"{url!r} has no host to connect to")
         self._host = parts.host or ""
-        self._uri = (parts.request_uri or "/").partition("#")[0] or "/"
+        uri = (parts.request_uri or "/").partition("#")[0]
+        uri = uri if uri.startswith("/") else f"/{uri}"
+        self._uri = quote(uri, safe=VISIBLE, errors="surrogateescape")  # NNG has decoded what is no ASCII
         self._closed = False
         self._attempts: set[Any] = set()
         self.tls = tls

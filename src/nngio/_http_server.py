@@ -146,7 +146,7 @@ class Handler:
         handler._set(path, method, host, tree=False, tree_exclusive=False)
         if isinstance(body, str):
             raise TypeError("a body is bytes, not str: encode it first, as in text.encode()")
-        handler._fixed = bytes(body)
+        handler._fixed = bytes(memoryview(body))
         handler._type = _check_type(content_type)
         return handler
 
@@ -419,10 +419,10 @@ class Server(Closing):
         Who shares the address goes on. Connections that handlers took over stay. Waits until NNG's threads have let go, but for no
         handler: one may call it. NNG: `nng_http_server_stop`, `nng_http_server_release`.
         """
-        if library.forked or self._closed:
+        if library.forked:
             return
         self._closed = True
-        lib.nngio_http_server_close(self._c, patched("http-unread-body"))
+        lib.nngio_http_server_close(self._c, patched("http-unread-body"))  # even if it was: Ctrl-C may have come just before this
         self._added.clear()
 
     async def aclose(self) -> None:

@@ -219,12 +219,12 @@ class Pipe(HasOptions):
     @property
     def socket(self) -> "Socket | None":
         """The socket that has it; None when the pipe has gone. NNG: `nng_pipe_socket`."""
-        from nngio._socket import open_sockets
+        from nngio._socket import sockets_by_id
 
         if library.forked:
             raise ForkedError()
         number = lib.nng_pipe_socket(self._c).id
-        return next((socket for socket in list(open_sockets) if socket.id == number), None)
+        return sockets_by_id.get(number)
 
     @property
     def dialer(self) -> "Dialer | None":

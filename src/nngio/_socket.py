@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from nngio._stats import Statistic
     from nngio._url import URL
 
-__all__ = ["Socket", "open_sockets"]
+__all__ = ["Socket", "open_sockets", "sockets_by_id"]
 
 MOST_PREFETCHED = 1_000_000
 
 open_sockets: "weakref.WeakSet[Socket]" = weakref.WeakSet()
+sockets_by_id: "weakref.WeakValueDictionary[int, Socket]" = weakref.WeakValueDictionary()
 """Those that were not closed yet, but for those that the collector is about to finalize."""
 
 
@@ -142,6 +143,7 @@ class Socket(Channel, HasPeers, HasOptions):
         if prefetch:
             assign(self, "_prefetch", prefetch)
         open_sockets.add(self)
+        sockets_by_id[self.id] = self
         try:
             set_options(self, options, self._makes)
             if admission is not None:
@@ -357,6 +359,7 @@ class Socket(Channel, HasPeers, HasOptions):
     def _ended(self) -> None:
         self._closed = True
         open_sockets.discard(self)
+        sockets_by_id.pop(self.id, None)
 
     async def alisten(self, url: "str | URL", *, tls: TLSConfig | None = None, **options: "Unpack[ListenerOptions]") -> Listener:
         """Listen at a URL. The awaitable `listen`: resolving a host's name doesn't hold up the loop.

@@ -359,10 +359,10 @@ class StreamListener(StreamEndpoint):
         A connection that nobody has accepted is closed with it. The file of a UNIX socket is removed. Blocks while a websocket's
         handshakes are ended. NNG: `nng_stream_listener_close`, `nng_stream_listener_free`.
         """
-        if library.forked or self._closed:
+        if library.forked:
             return
         self._closed = True
-        lib.nngio_stream_close(self._c)
+        lib.nngio_stream_close(self._c)  # though it was closed before: Ctrl-C may have come just before this
         open_streams.discard(self)
 
     def __del__(self) -> None:

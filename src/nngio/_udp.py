@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from nngio._address import TCPAddress, from_sockaddr
 from nngio._core import library
 from nngio._core.closing import Closing, UntilClosed
-from nngio._core.duration import milliseconds
+from nngio._core.duration import call_milliseconds, milliseconds
 from nngio._core.errors import SYSTEM_ERROR, AddressInvalid, Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
 from nngio._core.library import AGAIN, NULL, ffi, lib
 from nngio._core.loops import take
@@ -251,7 +251,7 @@ class _Waiting:
     """The operation that one call waits on, and the time that it has."""
 
     def __init__(self, timeout: float | None) -> None:
-        milliseconds(timeout)  # refuses what is no timeout
+        call_milliseconds(timeout)  # refuses what is no timeout
         if library.forked:
             raise ForkedError()
         self.until = None if timeout is None else time.monotonic() + timeout

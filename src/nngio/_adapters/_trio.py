@@ -93,6 +93,7 @@ class TrioAdapter(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self.host = loops.running_asyncio()  # or None, when the run is nobody's guest
+        self.finishing: set[AsyncOperation] = set()
 
     async def watch(self) -> None:
         """The system task: drain whenever there is something, until the run ends."""
@@ -113,7 +114,9 @@ class TrioAdapter(Adapter):
         super().close()
         for operation in operations:  # of other system tasks, which are being cancelled too
             assert isinstance(operation, TrioOperation)
-            if operation.task is not None and operation.raise_cancel is not None:
+            if operation.task is not None and operation in self.finishing:
+                trio.lowlevel.reschedule(operation.task)  # nothing would wake it any more, nor cancel it: C goes on by itself
+            elif operation.task is not None and operation.raise_cancel is not None:
                 trio.lowlevel.reschedule(operation.task, capture(operation.raise_cancel))
 
     def running(self) -> bool:
@@ -150,8 +153,12 @@ class TrioAdapter(Adapter):
         raise TimedOut
 
     async def finish(self, operation: AsyncOperation) -> None:
-        with trio.CancelScope(shield=True):
-            await operation
+        self.finishing.add(operation)
+        try:
+            with trio.CancelScope(shield=True):
+                await operation
+        finally:
+            self.finishing.discard(operation)
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def in_thread(self, function: Any, *arguments: Any) -> Any:
@@ -172,6 +179,6 @@ def current() -> TrioAdapter:
         return _adapter.get()
     except LookupError:
         adapter = TrioAdapter()
-        _adapter.set(adapter)
         trio.lowlevel.spawn_system_task(adapter.watch, name="nngio")
+        _adapter.set(adapter)
         return adapter

@@ -43,6 +43,7 @@ sources: list[Callable[[], object]] = []
 """What else the thread looks at whenever its queue is woken; they let no exception out."""
 
 _start = threading.Lock()
+_runs = threading.Lock()  # taken by the thread for ever
 _queue: Any = None
 _thread: threading.Thread | None = None
 _stopping = False
@@ -64,10 +65,13 @@ def start() -> Any:
                 raise NoMemory("no descriptor or memory for the callback queue")
             _queue = queue
         if _thread is None:
-            thread = threading.Thread(target=_run, name="nngio-callbacks", daemon=True)
-            thread.start()
-            _thread = thread
+            threading.Thread(target=_run, name="nngio-callbacks", daemon=True).start()  # Ctrl-C may interrupt this when it runs already
     return _queue
+
+
+def stopping() -> bool:
+    """Whether the program ends, and no callback is called any more."""
+    return _stopping
 
 
 def on_callback_thread() -> bool:
@@ -78,6 +82,10 @@ def on_callback_thread() -> bool:
 def _run() -> None:
     import signal  # it takes time to import
 
+    global _thread
+    if not _runs.acquire(blocking=False):
+        return
+    _thread = threading.current_thread()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
     ops = ffi.new(f"nngio_op *[{BATCH}]")
     while not _stopping:
@@ -85,7 +93,10 @@ def _run() -> None:
         for i in range(lib.nngio_queue_drain(_queue, ops, BATCH)):
             if _stopping:
                 return
-            pending[lib.nngio_op_tag(ops[i])]._finish()
+            finished = pending.get(lib.nngio_op_tag(ops[i]))
+            if finished is not None:  # else whoever waited for it was interrupted when it had begun
+                finished._finish()
+            del finished  # nothing keeps it
         for look in sources:
             look()
 
