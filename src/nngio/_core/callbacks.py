@@ -65,7 +65,14 @@ def start() -> Any:
                 raise NoMemory("no descriptor or memory for the callback queue")
             _queue = queue
         if _thread is None:
-            threading.Thread(target=_run, name="nngio-callbacks", daemon=True).start()  # Ctrl-C may interrupt this when it runs already
+            import signal  # which takes time; and not by the thread, which could hold the lock of imports for ever when the program ends
+
+            _thread = threading.Thread(target=_run, args=(signal,), name="nngio-callbacks", daemon=True)
+            try:
+                _thread.start()
+            except BaseException:
+                _thread = None  # after Ctrl-C it may run all the same, and says so then
+                raise
     return _queue
 
 
@@ -79,9 +86,7 @@ def on_callback_thread() -> bool:
     return threading.current_thread() is _thread
 
 
-def _run() -> None:
-    import signal  # it takes time to import
-
+def _run(signal: Any) -> None:
     global _thread
     if not _runs.acquire(blocking=False):
         return
