@@ -97,8 +97,10 @@ class Raw:
                 peer, _ = self.socket.accept()
                 with peer:
                     peer.settimeout(SECONDS)
-                    while self.read and b"\r\n\r\n" not in b"".join(self.seen[-1:]):
+                    begun, more = len(self.seen), self.read
+                    while more and b"\r\n\r\n" not in b"".join(self.seen[begun:]):
                         self.seen.append(peer.recv(65536))
+                        more = bool(self.seen[-1])
                     peer.sendall(answer)
                     if self.linger:
                         self.done.wait(SECONDS)
