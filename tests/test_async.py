@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -712,16 +713,21 @@ def test_a_listen_that_is_dropped_leaves_no_listener(loop: Loop, lonely: nngio.P
     ports: list[int] = []
 
     async def main(_: Tasks) -> None:
+        running = asyncio.get_running_loop()
+        running.set_default_executor(ThreadPoolExecutor(1))
         for turns in range(5):
             with system_socket.create_server((host, 0)) as server:
                 ports.append(server.getsockname()[1])
+            begun = threading.Event()
+            running.run_in_executor(None, begun.wait)
             listening = lonely.alisten(f"tcp://{host}:{ports[-1]}")
             listening.send(None)
+            begun.set()
             for _turn in range(turns):
                 await loop.sleep(0.0005)
             listening.close()
             assert not lonely.listeners
-        await asyncio.get_running_loop().shutdown_default_executor()
+        await running.shutdown_default_executor()
 
     host = "127.0.77.1"  # which nobody else uses
     loop.run(main)

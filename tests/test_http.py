@@ -1238,6 +1238,16 @@ def test_a_client_asks_for_what_its_url_says(rest: str, asked: str) -> None:
             assert client.transact(timeout=SECONDS).body == asked.encode()
 
 
+def test_a_server_takes_the_path_apart_whichever_letters_it_has() -> None:
+    """The URI is ASCII, and the path decoded once, whatever NNG has made of it."""
+    seen: list[Request] = []
+    with Server("http://127.0.0.1:0", Handler("/", lambda request: seen.append(request) or "", tree=True)) as server:
+        server.start()
+        assert fetch(server, "/caf%C3%A9/%E2%82%AC/a%20b/%25?x=%C3%A9")[0] == 200
+    assert seen[0].path == "/café/€/a b/%"
+    assert (seen[0].uri, seen[0].query) == ("/caf%C3%A9/%E2%82%AC/a%20b/%25?x=%C3%A9", "x=%C3%A9")
+
+
 def test_fixed_content_is_bytes_and_not_their_number() -> None:
     """As any body."""
     for wrong in (5, "text", None):

@@ -24,7 +24,17 @@ from nngio._core.duration import milliseconds
 from nngio._core.errors import Closed, ConnectionShutdown, InvalidArgument, MessageTooLarge, NNGError, ProtocolError, TimedOut
 from nngio._core.library import NULL, ffi, lib, python
 from nngio._core.urls import encode_url, host_of, url_text
-from nngio._http_message import Request, Response, build_request, build_response, new_message, no_http, read_request, read_response
+from nngio._http_message import (
+    VISIBLE,
+    Request,
+    Response,
+    build_request,
+    build_response,
+    new_message,
+    no_http,
+    read_request,
+    read_response,
+)
 from nngio._streams import pointer_to, room
 from nngio._tls import HANDSHAKE, TLSConfig, reason
 from nngio._url import URL
@@ -38,7 +48,6 @@ T = TypeVar("T")
 
 MAX_BODY = 16 * 2**20
 """What a response may have, unless it is told."""
-VISIBLE = "".join(map(chr, range(33, 127)))
 CHUNK = 65536
 STEP = 2**20
 """What is read of a body at a time, so that what a peer announces costs nothing until it comes."""

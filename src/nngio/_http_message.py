@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Headers", "Request", "Response", "build_request", "build_response", "new_message", "read_request", "read_response", "text_of"]
 
+VISIBLE = "".join(map(chr, range(33, 127)))
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URI = re.compile(r"[!-~]+")
 _LINE = re.compile(r"[\t -~]*")
@@ -216,7 +217,12 @@ class Request(_HTTPMessage):
 
     @property
     def uri(self) -> str:
-        """What is asked for: the path with its query, as it is sent. NNG: `nng_http_req_get_uri`, `nng_http_req_set_uri`."""
+        """What is asked for: the path with its query, as it is sent.
+
+        In what a server receives, NNG 1.12.4 has made the path canonical: without `//`, `.` and `..`, and quoted where it must be.
+
+        NNG: `nng_http_req_get_uri`, `nng_http_req_set_uri`.
+        """
         return self._uri
 
     @uri.setter
@@ -483,13 +489,21 @@ def _read_headers(c: Any) -> Headers:
     return headers
 
 
+def _quoted(uri: str) -> str:
+    """The URI as it was sent: NNG 1.12.4 has decoded what is no ASCII."""
+    from urllib.parse import quote
+
+    return quote(uri, safe=VISIBLE, encoding="latin-1")
+
+
 def read_request(c: Any) -> Request | None:
     """What was received; None when it is a call that was answered meanwhile."""
     texts = [text_of(c, which) for which in (lib.NNGIO_HTTP_METHOD, lib.NNGIO_HTTP_URI, lib.NNGIO_HTTP_VERSION)]
     if None in texts:
         return None
     request = Request.__new__(Request)
-    request._method, request._uri, request._version = (text or "" for text in texts)
+    request._method, uri, request._version = (text or "" for text in texts)
+    request._uri = uri if uri.isascii() else _quoted(uri)
     request._headers = _read_headers(c)
     request._body = body_of(c)
     return request
