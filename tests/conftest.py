@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import signal
 import socket as sockets
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from nngio._socket import open_sockets
 
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a pause is no error
 settings.load_profile("shared machine")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
 

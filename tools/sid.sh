@@ -161,4 +161,5 @@ note "ready after $((SECONDS - started)) s: Python $(in_sid python3 -c 'import p
     "libnng $(in_sid dpkg-query -W -f '${Version}' libnng-dev)"
 goal=(test)
 [ -z "${RACES:-}" ] || goal=(stress RACES="${RACES#all}")
-in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" "${goal[@]}" ARGS="$*" </dev/null
+# A call of its NNG's may never come back; so that it has a name then, its worker is ended, and another goes on.
+in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" "${goal[@]}" ARGS="-o timeout_method=thread $*" </dev/null
