@@ -274,12 +274,14 @@ bool patience_add(nngio_op *op);
 bool patience_remove(nngio_op *op);
 
 // stream.c
-void stream_hold(nngio_stream *s);
-void stream_rele(nngio_stream *s);
 void stream_callback(nngio_op *io);
 void stream_abort(nngio_op *op, int code);
 void stream_put_back(nngio_op *op);
 void stream_drop(nngio_op *op);
+
+// stream_life.c
+void stream_hold(nngio_stream *s);
+void stream_rele(nngio_stream *s);
 void streams_close(void);
 
 // http.c
