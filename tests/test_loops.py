@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -793,50 +793,16 @@ def test_trio_as_a_guest_of_asyncio_has_a_queue_of_its_own(pair: Pair) -> None:
     assert received == [b"one", b"two"]
 
 
-def test_a_guest_whose_host_has_stopped_gives_back_its_messages(pair: Pair) -> None:
-    """A trio run that nobody runs on any more: its messages, too, go to the socket's next user."""
-    left, right = pair
+@contextlib.contextmanager
+def standing_still(verb: Callable[[], Awaitable[Any]], received: list[Any]) -> Iterator[None]:
+    """A guest of trio's that awaits this, and whose host stands still meanwhile; at the end it is cancelled, and ends."""
     loop = asyncio.new_event_loop()
     scope = trio.CancelScope()
 
     async def guest() -> None:
         with scope:
             waiting.set()
-            await right.arecv()
-
-    async def host() -> "asyncio.Future[Any]":
-        done = start_guest(loop, guest)
-        await waiting.wait()
-        await asyncio.sleep(0.05)  # for the receive to begin: of that nobody is told
-        return done
-
-    async def finish() -> None:
-        scope.cancel()
-        await asyncio.wait_for(done, SECONDS)
-
-    waiting = asyncio.Event()
-    done = loop.run_until_complete(host())
-    for message in numbers(4):
-        left.send(message)
-    try:
-        assert receive_by_socket(right, 4) == numbers(4)
-    finally:
-        loop.run_until_complete(finish())
-        loop.close()
-
-
-@pytest.mark.parametrize("verb", ["arecv", "arecv_msg", "arecv_many"])
-def test_a_guest_that_is_cancelled_has_no_message_that_was_given_back(pair: Pair, verb: str) -> None:
-    """It had come while the host stood still, and another has received it: the guest is cancelled, and gets nothing."""
-    left, right = pair
-    loop = asyncio.new_event_loop()
-    scope = trio.CancelScope()
-    received: list[Any] = []
-
-    async def guest() -> None:
-        with scope:
-            waiting.set()
-            received.append(await getattr(right, verb)())
+            received.append(await verb())
 
     async def host() -> "asyncio.Future[Any]":
         done = start_guest(loop, guest)
@@ -850,12 +816,30 @@ def test_a_guest_that_is_cancelled_has_no_message_that_was_given_back(pair: Pair
 
     waiting = asyncio.Event()
     done = loop.run_until_complete(host())
-    left.send(b"for another")
     try:
-        assert receive_by_socket(right, 1) == [b"for another"]
+        yield
     finally:
         loop.run_until_complete(finish())
         loop.close()
+
+
+def test_a_guest_whose_host_has_stopped_gives_back_its_messages(pair: Pair) -> None:
+    """A trio run that nobody runs on any more: its messages, too, go to the socket's next user."""
+    left, right = pair
+    with standing_still(right.arecv, []):
+        for message in numbers(4):
+            left.send(message)
+        assert receive_by_socket(right, 4) == numbers(4)
+
+
+@pytest.mark.parametrize("verb", ["arecv", "arecv_msg", "arecv_many"])
+def test_a_guest_that_is_cancelled_has_no_message_that_was_given_back(pair: Pair, verb: str) -> None:
+    """It had come while the host stood still, and another has received it: the guest is cancelled, and gets nothing."""
+    left, right = pair
+    received: list[Any] = []
+    with standing_still(getattr(right, verb), received):
+        left.send(b"for another")
+        assert receive_by_socket(right, 1) == [b"for another"]
     assert received == []
 
 
