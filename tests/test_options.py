@@ -426,6 +426,10 @@ def test_an_option_can_be_read_and_set_by_nngs_name_for_it() -> None:
             req.set_option("raw", "bool", True)
         with pytest.raises(nngio.BadType):
             req.get_option("recv-timeout", "string")
+        for kind in ("bool", "int", "size", "string", "uint64", "addr"):
+            with pytest.raises(nngio.BadType, match=f"recv-timeout is of the kind 'ms', not '{kind}'"):
+                req.set_option("recv-timeout", kind, 1)
+        assert req.recv_timeout == 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Options by NNG's names for them, for those that nngio has no attribute for."""
 
-from nngio._core.errors import NotSupported, describe
+from nngio._core.errors import BadType, NotSupported, describe
 from nngio._core.typing import TYPE_CHECKING, Any
 from nngio._options import (
     AddressOption,
@@ -10,6 +10,8 @@ from nngio._options import (
     IntOption,
     NumberOption,
     Option,
+    PermissionsOption,
+    SecondsOption,
     SizeOption,
     StringOption,
     options_of,
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["get_option", "set_option"]
 
+_KINDS: "dict[str, tuple[type[Option[Any]], ...]]" = {
+    "bool": (BoolOption,),
+    "int": (IntOption, PermissionsOption),
+    "ms": (DurationOption, SecondsOption),
+    "size": (SizeOption,),
+    "string": (StringOption,),
+    "uint64": (NumberOption,),
+    "addr": (AddressOption,),
+}
+"""The options of each kind: what is made of one that there is no attribute for, and what others with attributes are."""
 _HEADERS = ("ws:request-header", "ws:response-header")
 
 
@@ -36,10 +48,13 @@ def get_option(target: HasOptions, name: str, kind: "OptionKind") -> Any:
 def set_option(target: HasOptions, name: str, kind: "OptionKind", value: Any) -> None:
     """See `HasOptions.set_option`."""
     option = _of_kind(name, kind)
-    known = next((attribute for attribute, known in options_of(type(target)).items() if known.option == option.option), None)
-    if known is not None:
-        setattr(target, known, value)  # which knows what NNG couldn't do with
-        return
+    for attribute, known in options_of(type(target)).items():
+        if known.option == option.option:
+            of = next((of for of, types in _KINDS.items() if isinstance(known, types)), None)
+            if of is not None and of != kind:
+                raise BadType(f"{name} is of the kind {of!r}, not {kind!r}")
+            setattr(target, attribute, value)  # which knows what NNG couldn't do with
+            return
     if name.startswith(_HEADERS):
         raise NotSupported(f"{name} is not set by its name; the attributes request_headers and response_headers are there for that")
     option.attribute = name
@@ -58,18 +73,8 @@ def _of_kind(name: str, kind: "OptionKind") -> Option[Any]:
         raise TypeError(f"an option's name is text, not {type(name).__name__}")
     if "\0" in name:
         raise ValueError("an option's name can't hold a NUL character")
-    if kind == "bool":
-        return BoolOption(name, "")
     if kind == "int":
         return IntOption(name, "", least=-(2**31))
-    if kind == "ms":
-        return DurationOption(name, "")
-    if kind == "size":
-        return SizeOption(name, "")
-    if kind == "string":
-        return StringOption(name, "")
-    if kind == "uint64":
-        return NumberOption(name, "")
-    if kind == "addr":
-        return AddressOption(name, "")
+    if kind in _KINDS:
+        return _KINDS[kind][0](name, "")
     raise ValueError(f"an option's kind is bool, int, ms, size, string, uint64 or addr, not {kind!r}")
