@@ -564,7 +564,8 @@ def test_nothing_is_lost_while_loops_stop_and_run_on(pair: Pair, new_loop: Calla
         by_loop.append(await right.arecv())
 
     loop = new_loop()
-    tasks: list[asyncio.Task[None]] = []
+    tasks = [loop.create_task(take()) for _ in range(10)]
+    loop.run_until_complete(asyncio.sleep(0))
     receiver, sender = threading.Thread(target=take_by_thread), threading.Thread(target=send)
     receiver.start()
     sender.start()

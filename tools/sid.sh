@@ -3,7 +3,8 @@
 #
 #     tools/sid.sh [arguments for pytest]
 #
-# With RACES it runs those long races in place of the suite: RACES="storm cancellation", or RACES=all.
+# With RACES it runs those long races in place of the suite: RACES="storm cancellation", or RACES=all. With AGAIN=1 what has failed
+# is run a second time, and that decides.
 #
 # The sid folder, build/sid/root, is made by debootstrap from the archive that this machine's apt uses, and kept: only the
 # first run costs minutes. Remove build/sid for a newer sid. This needs root. Nothing of it outlives this script: mounts and
@@ -161,5 +162,11 @@ note "ready after $((SECONDS - started)) s: Python $(in_sid python3 -c 'import p
     "libnng $(in_sid dpkg-query -W -f '${Version}' libnng-dev)"
 goal=(test)
 [ -z "${RACES:-}" ] || goal=(stress RACES="${RACES#all}")
-# A call of its NNG's may never come back; so that it has a name then, its worker is ended, and another goes on.
-in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" "${goal[@]}" ARGS="-o timeout_method=thread $*" </dev/null
+suite() {
+    # A call of its NNG's may never come back; so that it has a name then, its worker is ended, and another goes on.
+    in_sid NNGIO_SYSTEM_NNG=1 make --no-print-directory -C "$tree" "${goal[@]}" ARGS="-o timeout_method=thread $*" </dev/null
+}
+suite "$@" && exit
+[ -n "${AGAIN:-}" ] || exit 1
+note "and again what has failed, named above: its NNG has races of its own, which nobody here can mend"
+suite --last-failed --last-failed-no-failures none "$@"
