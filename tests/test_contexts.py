@@ -199,8 +199,9 @@ def test_subscriptions_are_the_contexts_own(address: Address) -> None:
             with pytest.raises(nngio.TimedOut):
                 receiver.recv(timeout=0.01)
         a.unsubscribe("ä")
-        with pytest.raises(nngio.NoEntry):
-            b.unsubscribe("a")
+        for one in (b, sub):
+            with pytest.raises(nngio.NoEntry, match="it isn't subscribed to 'a'"):
+                one.unsubscribe("a")
         for text in ("ä2", "a2"):
             pub.send(text.encode())
         assert a.recv(timeout=10) == b"a2"

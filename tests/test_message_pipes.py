@@ -201,3 +201,16 @@ def test_a_pipe_is_where_an_answer_goes(transport: str, address: Address) -> Non
         for peer in peers.values():
             peer.close()
         assert {message.pipe for message in messages} == set(peers)
+
+
+def test_a_message_s_pipe_is_set_from_another_s_and_taken_off() -> None:
+    """None is one that came by no pipe."""
+    with nngio.Pair1(poly=True, listen="inproc://message-pipe-of-none") as one, nngio.Pair1(dial=one.listeners[0].url) as other:
+        other.send(b"question", timeout=10)
+        question, reply = one.recv_msg(timeout=10), nngio.Message(b"reply")
+        reply.pipe = question.pipe
+        assert reply.pipe == question.pipe
+        question.pipe = None
+        assert question.pipe is None
+        one.send(reply)
+        assert other.recv(timeout=10) == b"reply"

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ ARGUMENTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: Message().append(Message()), r"a message is bytes, not a Message: bytes\(message\) has its body"),
     (lambda _: Message(size="x"), "size is a number of bytes, not str"),
     (lambda _: Message(size=1.5), "size is a number of bytes, not float"),
-    (lambda _: setattr(Message(), "pipe", None), "a message's pipe is a Pipe, not NoneType"),
+    (lambda _: setattr(Message(), "pipe", 5), "a message's pipe is a Pipe or None, not int"),
     (lambda pair: pair.recv_many("x"), "max is a number of messages, not str"),
     (lambda pair: pair.recv_many(1.5), "max is a number of messages, not float"),
     (lambda pair: pair.recv_many_msg(None), "max is a number of messages, not NoneType"),
@@ -85,6 +86,32 @@ def test_a_context_is_of_its_protocol() -> None:
             nngio.Context(req)
         with Mine(req) as mine:
             assert isinstance(mine, nngio.ReqContext)
+
+
+def test_an_error_says_whose_it_is_and_what_to_do(lonely: nngio.Pair0, tmp_path: Path) -> None:
+    """Where NNG has two words for it."""
+    with nngio.Sub0() as sub:
+        pass
+    said: list[tuple[Callable[[], Any], type[Exception], str]] = [
+        (lambda: lonely.recv(timeout=0), nngio.TimedOut, "^timed out: this Pair0 received nothing$"),
+        (lambda: lonely.send(b"x", timeout=0), nngio.TimedOut, "^timed out: this Pair0 could not send$"),
+        (lambda: lonely.wait_for_peers(2, timeout=0), nngio.TimedOut, "^0 of 2 peers are connected; whoever speaks another protocol"),
+        (lambda: lonely.dial("localhost:5"), nngio.InvalidArgument, "dial localhost:5: .* begins with a scheme, as in tcp://"),
+        (lambda: lonely.listen(""), nngio.InvalidArgument, "listen at : .* begins with a scheme, as in tcp://"),
+        (lambda: nngio.StreamDialer("/tmp/x"), nngio.InvalidArgument, "dial /tmp/x: .* begins with a scheme, as in tcp://"),
+        (lambda: lonely.dial("tpc://localhost:5"), nngio.NotSupported, "knows that kind of URL; there are tcp, tls.tcp, ws, .* and inproc"),
+        (lambda: lonely.listen(f"ipc://{tmp_path}/not/there"), nngio.NoEntry, "its folder is not there"),
+        (sub.recv, nngio.Closed, "^this Sub0 is closed$"),
+        (lambda: sub.subscribe(b"x"), nngio.Closed, "^this Sub0 is closed$"),
+        (lambda: sub.recv_timeout, nngio.Closed, "^this Sub0 is closed$"),
+    ]
+    for call, error, text in said:
+        with pytest.raises(error, match=text):
+            call()
+    with nngio.Req0(raw=True) as req, pytest.raises(nngio.NotSupported, match="a raw Req0 has no contexts"):
+        req.context()
+    with nngio.Pair1(raw=True) as pair1, pytest.raises(nngio.ProtocolError, match=r"message.header = bytes\(4\) for a new one"):
+        pair1.send(b"x")
 
 
 def test_an_error_without_a_code_says_no_more_than_it_knows() -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import test_options_at_work
@@ -235,8 +236,23 @@ def test_an_unknown_option_is_refused_with_a_hint(address: Address) -> None:
             (lambda: pair.dial("tcp://127.0.0.1:9", tcp_nodely=True), "Dialer has no option 'tcp_nodely'; did you mean 'tcp_nodelay'?"),
             (lambda: pair.listen(address("tcp"), reconnect_time_min=1), r"it is for dial\(..., reconnect_time_min=...\)"),
             (lambda: nngio.Listener(pair, address("tcp"), send_buffer=1), r"it is for Pair0\(..., send_buffer=...\)"),
-            (lambda: nngio.Dialer(pair, "tcp://127.0.0.1:9", zzz=1), "it has local_address, reconnect_time_max, .* and tcp_nodelay"),
-            (lambda: nngio.Pull0(recv_buffer=1), "Pull0 has no option 'recv_buffer'"),
+            (lambda: nngio.Dialer(pair, "tcp://127.0.0.1:9", zzz=1), "it has local_address, reconnect_time_max, .* and tls$"),
+            (
+                lambda: nngio.Pull0(recv_buffer=1),
+                "^Pull0 has no option 'recv_buffer': Pair0, .* and Sub0 have it; prefetch=N receives",
+            ),
+            (lambda: nngio.Rep0(resend_time=1), "^Rep0 has no option 'resend_time': Req0 has it$"),
+            (lambda: nngio.Req0(survey_time=1), "^Req0 has no option 'survey_time': Surveyor0 has it$"),
+            (lambda: nngio.Rep0(send_buffer=1), "^Rep0 has no option 'send_buffer': Pair0, .* and Push0 have it$"),
+            (lambda: nngio.Pair0(poly=True), "^Pair0 has no option 'poly': Pair1 has it$"),
+            (
+                lambda: nngio.Rep0(port=1),
+                "^Rep0 has no option 'port'; it has max_ttl, name, .*, prefetch, admission and tls$",
+            ),
+            (lambda: nngio.Pair1(polyamorous=True), "did you mean 'poly'?"),
+            (lambda: nngio.Pair1(ttl_max=3), "did you mean 'max_ttl'?"),
+            (lambda: nngio.Pair0(block_on_dial=False), "did you mean 'block'?"),
+            (lambda: pair.dial("tcp://127.0.0.1:9", tls_config=1), "did you mean 'tls'?"),
             (lambda: sub.context(recv_bufer=1), "SubContext has no option 'recv_bufer'; did you mean 'recv_buffer'?"),
             (lambda: sub.context(recv_max_size=1), r"it is for Sub0\(..., recv_max_size=...\)"),
             (lambda: nngio.Pub0(recv_timeout=5), "^Pub0 receives nothing, so it has no recv_timeout$"),
@@ -283,6 +299,22 @@ def test_an_attribute_that_there_is_not_is_refused_with_a_hint(address: Address)
                 setattr(thing, name, True)
             assert not hasattr(thing, name)
         stream.close()
+
+
+def test_a_method_is_called_and_not_set(lonely: nngio.Pair0) -> None:
+    """What would be set in its place makes it one that can't be called. A function in its place is somebody's wish."""
+    with nngio.Sub0() as sub:
+        for name, value, said in (
+            ("subscribe", b"topic", r"subscribe is a method: call it, as in subscribe\(b'topic'\)"),
+            ("listen", "inproc://x", r"call it, as in listen\('inproc://x'\)"),
+            ("on_pipe", print, r"call it, as in on_pipe\(function\)"),
+        ):
+            with pytest.raises(AttributeError, match=said):
+                setattr(sub, name, value)
+    instead = mock.Mock()
+    with mock.patch.object(lonely, "send", instead):
+        lonely.send(b"x")
+    instead.assert_called_once_with(b"x")
 
 
 def test_a_class_of_ones_own_has_attributes_of_its_own() -> None:

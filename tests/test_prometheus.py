@@ -75,6 +75,7 @@ def test_traffic_is_scraped(scrape: Callable[[], Scraped], name: str) -> None:
         assert values["nng_socket_dialers", (name, "push")] == 0
         assert values["nng_socket_dialers", (name, "pull")] == 1
         assert values["nng_listener_events_total", (name, "push", "accept")] == 1
+        assert ("nng_listener_events_total", (name, "push", "pipes")) not in values
         assert values["nng_dialer_events_total", (name, "pull", "connect")] == 1
         assert values["nng_socket_events_total", (name, "push", "reject")] == 0
 

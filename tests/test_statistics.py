@@ -171,6 +171,13 @@ def test_a_snapshot_outlives_what_it_tells_of(address: Callable[[str], str]) -> 
     assert [child.description for child in before] == [child.description for child in same]
 
 
+def test_what_is_connected_now_is_no_counter(address: Callable[[str], str]) -> None:
+    """NNG says that a listener's pipes were; and Prometheus would take them for how many there have been."""
+    with nngio.Pair0(listen=address("inproc")) as a, nngio.Pair0(dial=a.listeners[0].url) as b:
+        for thing in (a.listeners[0], b.dialers[0]):
+            assert thing.statistics()["pipes"].type is StatisticType.LEVEL
+
+
 def test_it_is_a_value() -> None:
     """Compared, hashed and pickled by what it says; it can't be changed."""
     with nngio.Pair1() as socket:
@@ -193,7 +200,8 @@ def test_children_are_found_by_name() -> None:
     assert "tx_msgs" in stats
     assert "nonsense" not in stats
     assert stats.get("tx_msgs", None) == 0
-    assert stats.get("nonsense", None) is None
+    assert stats.get("nonsense", 5) == 5
+    assert stats.get("nonsense") is None
     assert stats.find("tx_msgs") == stats["tx_msgs"]
     assert stats.find("nonsense") is None
     assert stats.find("socket") is stats

@@ -89,6 +89,13 @@ def test_a_config_is_pickled_for_another_process(address: Address) -> None:
     assert (named.server_name, named.auth) == ("a.test", "optional")
 
 
+@pytest.mark.parametrize("name", ["ca", "cert", "key", "server_name", "auth"])
+def test_a_config_does_not_change(name: str) -> None:
+    """What is set on it would go unheeded."""
+    with pytest.raises(AttributeError, match=rf"a TLSConfig doesn't change: make another one, TLSConfig\({name}=...\)"):
+        setattr(nngio.TLSConfig(), name, "x")
+
+
 def test_its_repr_shows_no_key_and_no_password() -> None:
     """Only that there is one."""
     cert, _key = certificates().server_certificate

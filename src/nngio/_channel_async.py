@@ -44,22 +44,29 @@ def send_error(code: int, c: Any, data: "Buffer | Message", text: str | None = N
     return NNGError.from_code(code, text, message)
 
 
+_NOT_SENT = {lib.NNG_ECLOSED: "this {} is closed", lib.NNG_ETIMEDOUT: "timed out: this {} could not send"}
+_NOT_RECEIVED = {lib.NNG_ECLOSED: "this {} is closed", lib.NNG_ETIMEDOUT: "timed out: this {} received nothing"}
+"""What has gone wrong, whichever the protocol."""
+
+
 class Explains:
     """What knows why its protocol refuses, where NNG only says that it does."""
 
     _why_not_send: ClassVar[dict[int, str]] = {}
     _why_not_recv: ClassVar[dict[int, str]] = {}
     """Why, by the codes of those errors; `{}` stands for the class."""
+    _why_not_raw: ClassVar[dict[int, str]] = {}
+    """The same of raw sockets, in place of both."""
     _is_raw = False
 
     def _send_error(self, code: int, c: Any, data: "Buffer | Message") -> NNGError:
-        return send_error(code, c, data, self._words(self._why_not_send, code))
+        return send_error(code, c, data, self._words(self._why_not_send, _NOT_SENT, code))
 
     def _recv_error(self, code: int) -> NNGError:
-        return NNGError.from_code(code, self._words(self._why_not_recv, code))
+        return NNGError.from_code(code, self._words(self._why_not_recv, _NOT_RECEIVED, code))
 
-    def _words(self, known: dict[int, str], code: int) -> str | None:
-        text = None if self._is_raw else known.get(code)
+    def _words(self, known: dict[int, str], common: dict[int, str], code: int) -> str | None:
+        text = (self._why_not_raw if self._is_raw else known).get(code) or common.get(code)
         return None if text is None else text.format(type(self).__name__)
 
 
@@ -102,7 +109,7 @@ class AsyncSender(Explains):
     _handle: Any
     _owner: Any
 
-    def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> "Coroutine[Any, Any, None]":
+    def asend(self, data: "Buffer | Message", *, timeout: Timeout = DEFAULT) -> "Coroutine[object, object, None]":
         """Send one message, and return when NNG has accepted it. The awaitable `send`, on asyncio and trio.
 
         Cancellation: a message that NNG had not accepted is yours again, and one that it had is on its way; a `Message`
@@ -139,7 +146,7 @@ class AsyncReceiver(Explains):
     _handle: Any
     _owner: Any
 
-    def arecv(self, *, timeout: Timeout = DEFAULT) -> "Coroutine[Any, Any, bytes]":
+    def arecv(self, *, timeout: Timeout = DEFAULT) -> "Coroutine[object, object, bytes]":
         """Receive one message and return its body. The awaitable `recv`, on asyncio and trio.
 
         Cancellation: a message that has arrived by then is kept, and the next receive on this socket or context gets it,

@@ -40,6 +40,8 @@ class Context(Channel, HasOptions):
         socket._check_open()
         code = ffi.new("int *")
         handle = lib.nngio_context_open(socket._handle, socket._flags, code)
+        if code[0] == lib.NNG_ENOTSUP and socket._is_raw:
+            raise NotSupported(f"a raw {type(socket).__name__} has no contexts: it has no state to be held apart")
         check(code[0])
         assign(self, "_handle", own_handle(self, handle))
         assign(self, "_c", ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])

@@ -7,7 +7,7 @@ from nngio._core.loops import current
 from nngio._core.nng import nng_version, patched
 from nngio._core.operation import PENDING, new_operation
 from nngio._core.typing import TYPE_CHECKING, Any
-from nngio._core.urls import encode_url, fault, is_tls, transport_of
+from nngio._core.urls import encode_url, fault, is_tls, known_schemes, transport_of
 from nngio._headers import Headers
 from nngio._options import HasOptions, Option, either, set_options
 from nngio._tls import TLSConfig, check_tls, configure, reason
@@ -112,7 +112,7 @@ class Endpoint(HasOptions):
     def _check(self, code: int, doing: str) -> None:
         """Raise the error of an attempt, in words that say what was attempted."""
         if code == lib.NNG_ENOTSUP:
-            raise NNGError.from_code(code, f"{doing}: no transport of this build knows that kind of URL")
+            raise NNGError.from_code(code, f"{doing}: no transport of this build knows that kind of URL{known_schemes(self._url)}")
         if code:
             error = NNGError.from_code(code)
             raise type(error)(f"{doing}: {error}{reason(code, self._url, self._tls)}{fault(code, self._url, self._noun)}", code=code)

@@ -116,18 +116,25 @@ class Message(EditableMessage):
 
     @property
     def pipe(self) -> "Pipe | None":
-        """The pipe that the message came by; None for one that was made here. NNG: `nng_msg_get_pipe`, `nng_msg_set_pipe`."""
+        """The pipe that the message came by; None for one that was made here.
+
+        Setting it is for a polyamorous `Pair1`, which sends the message to that peer: `reply.pipe = question.pipe`.
+        NNG: `nng_msg_get_pipe`, `nng_msg_set_pipe`.
+        """
         from nngio._pipe import Pipe
 
         pipe = lib.nng_msg_get_pipe(self._msg())
         return Pipe._from_id(pipe.id) if lib.nng_pipe_id(pipe) > 0 else None
 
     @pipe.setter
-    def pipe(self, pipe: "Pipe") -> None:
+    def pipe(self, pipe: "Pipe | None") -> None:
         from nngio._pipe import Pipe
 
+        if pipe is None:
+            lib.nng_msg_set_pipe(self._msg(), ffi.new("nng_pipe *")[0])
+            return
         if not isinstance(pipe, Pipe):
-            raise TypeError(f"a message's pipe is a Pipe, not {type(pipe).__name__}")
+            raise TypeError(f"a message's pipe is a Pipe or None, not {type(pipe).__name__}")
         lib.nng_msg_set_pipe(self._msg(), pipe._c)
 
     def copy(self) -> "Message":

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from nngio._address import Address, TCPAddress, from_sockaddr, to_sockaddr
 from nngio._core import library, nng
 from nngio._core.duration import LONGEST_MS, milliseconds, seconds
-from nngio._core.errors import ForkedError, NotSupported, check
+from nngio._core.errors import Closed, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
@@ -51,8 +51,12 @@ class HasOptions:
 
             A class derived from one of nngio's may have attributes of its own, but none with the name of an option that it lacks.
             """
-            if name[:1] != "_" and not hasattr(type(self), name) and name not in self._attributes:
-                self._check_attribute(name)
+            if name[:1] != "_" and name not in self._attributes:
+                known = getattr(type(self), name, None)
+                if known is None:
+                    self._check_attribute(name)
+                elif callable(known) and (name == "on_pipe" or not callable(value)):
+                    raise AttributeError(f"{name} is a method: call it, as in {name}({'function' if callable(value) else repr(value)})")
             assign(self, name, value)
 
     def _check_attribute(self, name: str) -> None:
@@ -100,7 +104,10 @@ class HasOptions:
     def _call(self, verb: str, suffix: str, name: bytes, value: Any) -> None:
         if library.forked:
             raise ForkedError()
-        check(getattr(lib, f"nng_{self._option_kind}_{verb}_{suffix}")(self._c, name, value))
+        code = getattr(lib, f"nng_{self._option_kind}_{verb}_{suffix}")(self._c, name, value)
+        if code == lib.NNG_ECLOSED:
+            raise Closed(f"this {type(self).__name__} is closed")
+        check(code)
 
     def _admit(self, option: "Option[Any]", setting: bool) -> None:
         """Refuse an option that an object like this one doesn't have, or not now."""

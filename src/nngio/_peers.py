@@ -6,7 +6,7 @@ from collections.abc import Callable
 from nngio._admission import Admission
 from nngio._core import library
 from nngio._core.duration import call_milliseconds
-from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, check
+from nngio._core.errors import Closed, ForkedError, InvalidArgument, NNGError, TimedOut, check
 from nngio._core.library import NULL, ffi, lib
 from nngio._core.loops import take
 from nngio._core.operation import PENDING, complete
@@ -102,6 +102,9 @@ class HasPeers:
     def _peers_outcome(self, code: int, n: int) -> None:
         if code == lib.NNG_ECLOSED:
             raise Closed(f"the socket was closed before {n} {'peer was' if n == 1 else 'peers were'} connected")
+        if code == lib.NNG_ETIMEDOUT:
+            there = len(self.pipes)
+            raise TimedOut(f"{there} of {n} peers {'is' if there == 1 else 'are'} connected; whoever speaks another protocol is none")
         if code:
             raise NNGError.from_code(code)
 

@@ -17,9 +17,9 @@ from nngio._channel_many import ManyReceiver, ManySender
 from nngio._context import Context
 from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
-from nngio._core.errors import BadState, ForkedError, NNGError, NotSupported, TimedOut, check
+from nngio._core.errors import BadState, Closed, ForkedError, NNGError, NoEntry, NotSupported, TimedOut, check
 from nngio._core.library import lib
-from nngio._core.typing import TYPE_CHECKING, ClassVar
+from nngio._core.typing import TYPE_CHECKING, Any, ClassVar
 from nngio._message import Message, as_bytes_like
 from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, ReadOnly, SecondsOption
 from nngio._socket import Socket
@@ -335,7 +335,16 @@ class _Subscribes(_ReceivesMany):
         if self._is_raw:
             raise NotSupported("a raw SUB has no topics: it receives everything")
         pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
-        check(lib.nng_socket_set(self._c, option, pointer, length))
+        code = self._set_topic(option, pointer, length)
+        if code == lib.NNG_ENOENT:
+            raise NoEntry(f"it isn't subscribed to {topic!r}")
+        if code == lib.NNG_ECLOSED:
+            raise Closed(f"this {type(self).__name__} is closed")
+        check(code)
+
+    def _set_topic(self, option: bytes, pointer: Any, length: int) -> int:
+        code: int = lib.nng_socket_set(self._c, option, pointer, length)
+        return code
 
 
 class ReqContext(_Requests, Context):
@@ -349,9 +358,9 @@ class RepContext(_Replies, Context):
 class SubContext(_Subscribes, Context):
     """Subscriptions and a buffer of its own. It does not have those of its socket."""
 
-    def _topic(self, option: bytes, topic: "Buffer | str") -> None:
-        pointer, length = as_bytes_like(topic.encode() if isinstance(topic, str) else topic, "a topic")
-        check(lib.nngio_ctx_set(self._handle, option, pointer, length))
+    def _set_topic(self, option: bytes, pointer: Any, length: int) -> int:
+        code: int = lib.nngio_ctx_set(self._handle, option, pointer, length)
+        return code
 
 
 class SurveyorContext(_Surveys, Context):
@@ -384,6 +393,9 @@ class Pair1(_BothMany, _Hops, _BothFD, Socket):
 
     _open, _open_raw = "nng_pair1_open", "nng_pair1_open_raw"
     _flags = TRY_SEND | TRY_RECV
+    _why_not_raw: ClassVar[dict[int, str]] = {
+        lib.NNG_EPROTO: "a raw {} sends messages with a header of 4 bytes, the hops so far: message.header = bytes(4) for a new one"
+    }
     send_buffer = _send_buffer()
     recv_buffer = _recv_buffer(default="0 (with poly: 1)")
     _poly = False

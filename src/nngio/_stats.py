@@ -8,7 +8,7 @@ because one of the two is about to end, stays at the top.
 
 import enum
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from nngio._core.errors import ForkedError, NNGError, NoEntry, NotSupported, check
 from nngio._core.library import NULL, ffi, lib
@@ -114,7 +114,11 @@ class Statistic:
     def __iter__(self) -> "Iterator[Statistic]":
         return iter(self.children)
 
-    def get(self, name: str, default: T) -> "int | str | bool | T":
+    @overload
+    def get(self, name: str) -> "int | str | bool | None": ...
+    @overload
+    def get(self, name: str, default: T) -> "int | str | bool | T": ...
+    def get(self, name: str, default: Any = None) -> Any:
         """The value of the first child of this name; `default` if there is none."""
         return self[name].value if name in self else default
 
@@ -253,6 +257,9 @@ def _copy(stat: Any) -> Statistic:
         children.append(_copy(child))
         child = lib.nng_stat_next(child)
     kind = _BY_NUMBER[lib.nng_stat_type(stat)]
+    name = _text(lib.nng_stat_name(stat))
+    if name == "pipes":
+        kind = StatisticType.LEVEL  # NNG calls those of a listener a counter
     value: int | str | bool
     if kind is StatisticType.STRING:
         value = _text(lib.nng_stat_string(stat))
@@ -263,7 +270,7 @@ def _copy(stat: Any) -> Statistic:
     else:
         value = lib.nng_stat_value(stat)
     return Statistic(
-        _text(lib.nng_stat_name(stat)),
+        name,
         kind,
         value,
         _UNITS.get(lib.nng_stat_unit(stat), StatisticUnit.NONE),

@@ -98,6 +98,13 @@ class TLSConfig:
         _pem.check_parts(self._ca, self._crl, self._cert, self._key, self._password)
         self._made: dict[tuple[int, str], Any] = {}
 
+    if not TYPE_CHECKING:  # type checkers would take any name where they see this
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in TLSConfig.__init__.__kwdefaults__:
+                raise AttributeError(f"a TLSConfig doesn't change: make another one, TLSConfig({name}=...)")
+            object.__setattr__(self, name, value)
+
     @property
     def auth(self) -> Auth | None:
         """Whether the peer must have a certificate that can be verified; None for the default of the endpoint's role."""

@@ -6,7 +6,10 @@ import stat
 from nngio._core.errors import InvalidArgument
 from nngio._core.library import lib
 
-__all__ = ["NO_SOCKET", "ParsedURL", "any_port", "encode_url", "fault", "host_of", "is_tls", "no_socket", "transport_of", "url_text"]
+__all__ = [
+    "NO_SOCKET", "ParsedURL", "any_port", "encode_url", "fault", "host_of", "is_tls", "known_schemes", "no_socket", "transport_of",
+    "url_text",
+]  # fmt: skip
 
 _PATHS = ("ipc", "unix", "abstract", "inproc")
 """What stands behind these is a name, not a host."""
@@ -106,6 +109,10 @@ def fault(code: int, url: str, noun: str) -> str:
 
     `noun` is what was attempted, "dial" or "listen at".
     """
+    if code == lib.NNG_EINVAL and "://" not in url:
+        return ": a URL begins with a scheme, as in tcp://127.0.0.1:5555"
+    if code == lib.NNG_ENOENT and transport_of(url) in ("ipc", "unix"):
+        return ": its folder is not there"
     if code != lib.NNG_EADDRINVAL:
         return ""
     transport = transport_of(url)
@@ -125,6 +132,12 @@ def fault(code: int, url: str, noun: str) -> str:
     if length > LONGEST_PATH:
         return f": the path of a UNIX socket, or the name of an abstract one, has {LONGEST_PATH} bytes at most, and this one has {length}"
     return ""
+
+
+def known_schemes(url: str) -> str:
+    """Which schemes there are, to be added to the error of one that there isn't; empty where a build may lack one of them."""
+    there = [*_PORTS, *_PATHS]
+    return "" if transport_of(url) in there else f"; there are {', '.join(there[:-1])} and {there[-1]}"
 
 
 def _fault_of_host(url: str, transport: str, *, dials: bool) -> str:
