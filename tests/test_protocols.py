@@ -612,6 +612,35 @@ def test_a_raw_message_without_its_header_is_refused(address: Address) -> None:
         assert caught.value.message is message
 
 
+@pytest.mark.parametrize("header", [b"", b"\x80\0\0", bytes(4), b"\x80\0\0\1" + bytes(4)], ids=["none", "short", "zero", "number-first"])
+@pytest.mark.parametrize("answers", [False, True], ids=["asks", "answers"])
+@pytest.mark.parametrize("name", ["reqrep", "survey"])
+def test_a_raw_message_without_a_number_is_refused(name: str, answers: bool, header: bytes, address: Address) -> None:
+    """NNG would drop it, or the peer take it for garbage and disconnect."""
+    with connected(name, address("inproc"), raw=(not answers, answers)) as both:
+        a = both[answers]
+        a.wait_for_peers(timeout=10)
+        pipes = a.pipes
+        message = nngio.Message(b"no number")
+        message.header = header
+        aio = nngio.Aio()
+        aio.set_msg(message)
+        a.send_aio(aio)
+        aio.wait()
+        with pytest.raises(nngio.ProtocolError):
+            aio.check()
+        assert aio.get_msg() is message
+        for send in (a.send, a.try_send):
+            with pytest.raises(nngio.ProtocolError, match="header") as caught:
+                send(message)
+            assert caught.value.message is message
+            assert message.header == header
+            assert bytes(message) == b"no number"
+        with pytest.raises(nngio.ProtocolError):
+            a.send(b"no header at all")
+        assert a.pipes == pipes
+
+
 # Patterns.
 
 

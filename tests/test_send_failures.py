@@ -44,9 +44,14 @@ def _contexts_time_is_up(data: Any) -> None:
         context.send(data)
 
 
+def _raw(data: Any) -> nngio.Req0 | nngio.Push0:
+    """A raw socket that sends this: a REQ's message has a header."""
+    return nngio.Req0(raw=True) if isinstance(data, Message) and data.header else nngio.Push0(raw=True)
+
+
 def _raw_sockets_time_is_up(data: Any) -> None:
-    with nngio.Req0(raw=True) as req:
-        req.send(data, timeout=0.01)
+    with _raw(data) as socket:
+        socket.send(data, timeout=0.01)
 
 
 def _cannot_be_done_at_once(data: Any) -> None:
@@ -77,11 +82,11 @@ def _is_closed(data: Any) -> None:
 
 
 def _raw_socket_is_closed(data: Any) -> None:
-    with nngio.Req0(raw=True) as req:
-        closer = threading.Timer(0.02, req.close)
+    with _raw(data) as socket:
+        closer = threading.Timer(0.02, socket.close)
         closer.start()
         try:
-            req.send(data)
+            socket.send(data)
         finally:
             closer.join()
 

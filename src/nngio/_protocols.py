@@ -74,6 +74,7 @@ INLINE_SEND: int = lib.NNGIO_INLINE_SEND
 SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
 SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
 SURVEYS: int = lib.NNGIO_SURVEYS
+NUMBERED: int = lib.NNGIO_NUMBERED
 
 BAD_STATE: int = lib.NNG_ESTATE
 CANCELED: int = lib.NNG_ECANCELED
@@ -128,6 +129,11 @@ class _Both(_Sends, _Receives):
 
 
 class _Asks(_Both):
+    _why_not_raw: ClassVar[dict[int, str]] = {
+        lib.NNG_EPROTO: "a raw {} asks with a number, the last four bytes of the header: "
+        "message.header = (number | 0x80000000).to_bytes(4, 'big')"
+    }
+
     def _check_cooked(self) -> None:
         if self._is_raw:
             raise NotSupported(
@@ -137,6 +143,9 @@ class _Asks(_Both):
 
 
 class _Replies(_Both):
+    _why_not_raw: ClassVar[dict[int, str]] = {
+        lib.NNG_EPROTO: "a raw {} answers with the header of what it received: answer.header = question.header"
+    }
     _why_not_send: ClassVar[dict[int, str]] = {BAD_STATE: "this {} has no request to reply to: receive one first, and reply once"}
     _why_not_recv: ClassVar[dict[int, str]] = {
         BAD_STATE: "another receive on this {} waits already; use socket.context() for several at a time"
@@ -146,6 +155,7 @@ class _Replies(_Both):
 class _Answers(_Both):
     _why_not_send: ClassVar[dict[int, str]] = {BAD_STATE: "this {} has no survey to answer: receive one first, and answer once"}
     _why_not_recv = _Replies._why_not_recv
+    _why_not_raw = _Replies._why_not_raw
 
 
 class _SendsMany(_Sends, ManySender):
@@ -511,7 +521,7 @@ class Req0(_Requests, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_req0_open", "nng_req0_open_raw"
     _context = ReqContext
     _flags = TRY_SEND | TRY_RECV | SEND_RESTARTS
-    _raw_flags = INLINE_SEND | TRY_RECV
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
     send_buffer = _send_buffer(raw=True)
     resend_tick = SecondsOption(
         "req:resend-tick",
@@ -537,7 +547,7 @@ class Rep0(_Replies, _Hops, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
     _context = RepContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
-    _raw_flags = INLINE_SEND | TRY_RECV
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
 
     if TYPE_CHECKING:
 
@@ -554,7 +564,7 @@ class Surveyor0(_Surveys, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_surveyor0_open", "nng_surveyor0_open_raw"
     _context = SurveyorContext
     _flags = TRY_SEND | SEND_RESTARTS | SURVEYS
-    _raw_flags = INLINE_SEND | TRY_RECV
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
 
     if TYPE_CHECKING:
 
@@ -571,7 +581,7 @@ class Respondent0(_Answers, _Hops, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
     _context = RespondentContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
-    _raw_flags = INLINE_SEND | TRY_RECV
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
 
     if TYPE_CHECKING:
 

@@ -7,12 +7,16 @@
 #include "internal.h"
 #include "nngio_features.h"
 
-// Sends that the protocol would refuse, or should, or that begin something new, before NNG looks at them.
+// Sends that the protocol would refuse, or should, or that begin something new, before NNG looks at them.  The header is noted.
 int
 op_send_allowed(nngio_op *op, nngio_handle *h)
 {
 	unsigned none = 0;
 
+	if ((h->flags & NNGIO_NUMBERED) != 0 &&
+	    (op->header_len < 4 || (op->header[op->header_len - 4] & 0x80) == 0)) {
+		return (NNG_EPROTO); // the peer would take it for garbage and disconnect, or NNG drop it
+	}
 	if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
 		handle_restarts(h);
 	}

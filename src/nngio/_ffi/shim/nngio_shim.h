@@ -45,6 +45,7 @@ enum nngio_flags {
 	NNGIO_SEND_NEEDS_ONE = 64, // a send answers the message received last
 	NNGIO_RAW            = 128, // a message is sent with the header it has
 	NNGIO_SURVEYS        = 256, // a receive ends with the survey, and aborting one ends the survey
+	NNGIO_NUMBERED       = 512, // raw: the header that a message is sent with ends with a request's number
 };
 
 typedef struct nngio_box    nngio_box;
