@@ -612,7 +612,7 @@ def test_a_raw_message_without_its_header_is_refused(address: Address) -> None:
         assert caught.value.message is message
 
 
-@pytest.mark.parametrize("header", [b"", b"\x80\0\0", bytes(4), b"\x80\0\0\1" + bytes(4)], ids=["none", "short", "zero", "number-first"])
+@pytest.mark.parametrize("header", [b"", b"\x80\0\0", bytes(4), bytes(64)], ids=["none", "short", "zero", "zeros"])
 @pytest.mark.parametrize("answers", [False, True], ids=["asks", "answers"])
 @pytest.mark.parametrize("name", ["reqrep", "survey"])
 def test_a_raw_message_without_a_number_is_refused(name: str, answers: bool, header: bytes, address: Address) -> None:
@@ -639,6 +639,22 @@ def test_a_raw_message_without_a_number_is_refused(name: str, answers: bool, hea
         with pytest.raises(nngio.ProtocolError):
             a.send(b"no header at all")
         assert a.pipes == pipes
+
+
+def test_a_raw_message_s_number_may_be_in_its_body(address: Address) -> None:
+    """The peer sees no difference."""
+    for name, header in (("reqrep", b""), ("survey", b""), ("survey", bytes(4))):
+        with connected(name, address("inproc"), raw=(True, True)) as (a, b):
+            message = nngio.Message(b"\x80\0\0\1question")
+            message.header = header
+            a.wait_for_peers(timeout=10)
+            a.send(message)
+            received = b.recv_msg(timeout=10)
+            assert (bytes(received), received.header[4:]) == (b"question", header + b"\x80\0\0\1")
+            answer = nngio.Message(received.header[4:] + b"answer")
+            answer.header = received.header[:4]
+            b.send(answer)
+            assert bytes(a.recv_msg(timeout=10)) == b"answer"
 
 
 # Patterns.

@@ -75,6 +75,7 @@ SEND_RESTARTS: int = lib.NNGIO_SEND_RESTARTS
 SEND_NEEDS_ONE: int = lib.NNGIO_SEND_NEEDS_ONE
 SURVEYS: int = lib.NNGIO_SURVEYS
 NUMBERED: int = lib.NNGIO_NUMBERED
+ADDRESSED: int = lib.NNGIO_ADDRESSED
 
 BAD_STATE: int = lib.NNG_ESTATE
 CANCELED: int = lib.NNG_ECANCELED
@@ -547,7 +548,7 @@ class Rep0(_Replies, _Hops, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_rep0_open", "nng_rep0_open_raw"
     _context = RepContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
-    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED | ADDRESSED
 
     if TYPE_CHECKING:
 
@@ -581,7 +582,7 @@ class Respondent0(_Answers, _Hops, _RawBuffer, _BothFD, Socket):
     _open, _open_raw = "nng_respondent0_open", "nng_respondent0_open_raw"
     _context = RespondentContext
     _flags = TRY_RECV | INLINE_SEND | SEND_NEEDS_ONE
-    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED
+    _raw_flags = INLINE_SEND | TRY_RECV | NUMBERED | ADDRESSED
 
     if TYPE_CHECKING:
 

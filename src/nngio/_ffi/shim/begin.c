@@ -7,14 +7,35 @@
 #include "internal.h"
 #include "nngio_features.h"
 
+// Whether one of the first numbers that are sent, four bytes each, is that of a request: its highest bit is set.  They may be in
+// the body as well: the peer sees no difference.
+static bool
+is_numbered(nng_msg *msg)
+{
+	const uint8_t *parts[] = { nng_msg_header(msg), nng_msg_body(msg) };
+	size_t         lengths[] = { nng_msg_header_len(msg), nng_msg_len(msg) };
+
+	for (int part = 0, hops = 0; part < 2; part++) {
+		for (size_t at = 0; at + 4 <= lengths[part] && hops < 16; at += 4, hops++) {
+			if ((parts[part][at] & 0x80) != 0) {
+				return (true);
+			}
+		}
+		if (lengths[part] % 4 != 0) {
+			return (false);
+		}
+	}
+	return (false);
+}
+
 // Sends that the protocol would refuse, or should, or that begin something new, before NNG looks at them.  The header is noted.
 int
-op_send_allowed(nngio_op *op, nngio_handle *h)
+op_send_allowed(nngio_op *op, nngio_handle *h, nng_msg *msg)
 {
 	unsigned none = 0;
 
-	if ((h->flags & NNGIO_NUMBERED) != 0 &&
-	    (op->header_len < 4 || (op->header[op->header_len - 4] & 0x80) == 0)) {
+	if (((h->flags & NNGIO_NUMBERED) != 0 && !is_numbered(msg)) ||
+	    ((h->flags & NNGIO_ADDRESSED) != 0 && op->header_len < 4)) {
 		return (NNG_EPROTO); // the peer would take it for garbage and disconnect, or NNG drop it
 	}
 	if ((h->flags & NNGIO_SEND_RESTARTS) != 0) {
@@ -134,7 +155,7 @@ begin_send(nngio_op *op, nngio_handle *h, nng_msg *msg, int ms)
 	int      rv;
 
 	op_set_header(op, h, msg);
-	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(h, &msg)) != 0) {
+	if ((rv = op_send_allowed(op, h, msg)) != 0 || (rv = message_make_room(h, &msg)) != 0) {
 		op_sent(op, msg);
 		return (rv);
 	}

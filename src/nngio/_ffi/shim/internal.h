@@ -335,7 +335,7 @@ bool inline_done(nngio_op *op);
 void inline_end(nngio_op *op);
 int  inline_finish(nngio_op *op);
 int  inline_result(nngio_op *op, nng_aio *aio, nng_msg **left);
-int  op_send_allowed(nngio_op *op, nngio_handle *h);
+int  op_send_allowed(nngio_op *op, nngio_handle *h, nng_msg *msg);
 
 // log.c
 void log_keep(int level, int facility, const char *id, const char *text);

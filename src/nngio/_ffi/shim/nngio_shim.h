@@ -45,7 +45,8 @@ enum nngio_flags {
 	NNGIO_SEND_NEEDS_ONE = 64, // a send answers the message received last
 	NNGIO_RAW            = 128, // a message is sent with the header it has
 	NNGIO_SURVEYS        = 256, // a receive ends with the survey, and aborting one ends the survey
-	NNGIO_NUMBERED       = 512, // raw: the header that a message is sent with ends with a request's number
+	NNGIO_NUMBERED       = 512, // raw: what is sent has a request's number before it
+	NNGIO_ADDRESSED      = 1024, // raw: the header of what is sent begins with a pipe
 };
 
 typedef struct nngio_box    nngio_box;

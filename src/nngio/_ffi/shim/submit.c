@@ -65,7 +65,7 @@ nngio_submit_send(nngio_op *op, nngio_handle *h, nngio_box *box, int ms)
 	box_hold(box);
 	op->box        = box;
 	op_set_header(op, h, msg);
-	if ((rv = op_send_allowed(op, h)) != 0 || (rv = message_make_room(h, &msg)) != 0) {
+	if ((rv = op_send_allowed(op, h, msg)) != 0 || (rv = message_make_room(h, &msg)) != 0) {
 		op_sent(op, msg);
 		op_complete(op, rv);
 	} else if ((h->flags & NNGIO_TRY_SEND) != 0 && (aio = op_inline_aio(op)) != NULL &&
