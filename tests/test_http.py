@@ -476,7 +476,7 @@ def test_a_client_closes_attempts_to_connect(black_hole: int) -> None:
     with ThreadPoolExecutor(1) as pool:
         client = Client(f"http://127.0.0.1:{black_hole}")
         attempt = pool.submit(client.connect)
-        while not client._attempts:
+        while not client._attempts and not attempt.done():
             time.sleep(0.01)
         time.sleep(0.05)
         client.close()
