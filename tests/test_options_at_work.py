@@ -15,6 +15,7 @@ from raw_peers import exactly, frame, greet
 
 import nngio
 from nngio._core.library import lib
+from nngio._core.nng import patched as is_patched
 
 # Times.
 
@@ -463,6 +464,48 @@ def test_a_full_subscriber_keeps_the_new_or_the_old(kind: str, address: Address)
 
 
 RAW = {"Rep0": "Req0", "Req0": "Rep0", "Respondent0": "Surveyor0", "Surveyor0": "Respondent0", "Sub0": "Pub0"}
+
+
+RESIZED: dict[str, tuple[Any, dict[str, Any], Any, str]] = {
+    "recv_buffer of a Pair0": (nngio.Pair0, {}, nngio.Pair0, "recv_buffer"),
+    "send_buffer of a Pair0": (nngio.Pair0, {}, nngio.Pair0, "send_buffer"),
+    "recv_buffer of a Pair1": (nngio.Pair1, {}, nngio.Pair1, "recv_buffer"),
+    "send_buffer of a Push0": (nngio.Push0, {}, nngio.Pull0, "send_buffer"),
+    "recv_buffer of a Sub0": (nngio.Sub0, {"subscribe": b""}, nngio.Pub0, "recv_buffer"),
+    "recv_buffer of a SubContext": (nngio.Sub0, {}, nngio.Pub0, "recv_buffer"),
+}
+
+
+@pytest.mark.parametrize("size", [2, 4, 64])
+@pytest.mark.parametrize("of", RESIZED)
+def test_a_buffer_is_changed_to_just_what_it_holds(of: str, size: int, address: Address) -> None:
+    """None is lost, and none comes twice: a queue of NNG's that was full then went on behind its end."""
+    cls, more, peers, name = RESIZED[of]
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(cls(listen=address("inproc"), **({} if "Context" in of else {name: size}), **more))
+        channel = sock
+        if "Context" in of:
+            channel = stack.enter_context(sock.context(recv_buffer=size))
+            channel.subscribe(b"")
+        if name == "recv_buffer":
+            sender, receiver = stack.enter_context(peers(dial=sock.listeners[0].url)), channel
+            sender.wait_for_peers(timeout=10)
+        else:
+            sender = sock
+        for number in range(size):
+            sender.send(b"%d" % number, timeout=10)
+        if name == "recv_buffer":
+            time.sleep(0.02)  # for the last one to be there: nothing tells
+        if is_patched("queue-resize"):
+            setattr(channel, name, size)
+        else:
+            with pytest.raises(nngio.NotSupported, match=f"{name} = {size + 1}"):
+                setattr(channel, name, size)
+        if name == "send_buffer":
+            receiver = stack.enter_context(peers(dial=sock.listeners[0].url))
+        for number in range(4 * size):
+            assert receiver.recv(timeout=10) == b"%d" % number
+            sender.send(b"%d" % (number + size), timeout=10)
 
 
 def arrive_of_120(name: str, url: str, buffer: int, pause: float, at_once: int = 4) -> int:
