@@ -84,6 +84,9 @@ CANCELED: int = lib.NNG_ECANCELED
 MOST_BUFFERED = 8192
 
 
+_SMALLER = "made smaller than what it holds, it drops what has no room"
+
+
 class _BufferOption(IntOption):
     def write(self, instance: HasOptions, value: int) -> None:
         power_of_two = type(value) is int and value > 1 and value & (value - 1) == 0
@@ -96,13 +99,13 @@ class _BufferOption(IntOption):
 
 
 def _send_buffer(
-    doc: str = "How many messages may wait to be sent.", *, default: str = "0", least: int = 0, raw: bool | None = None
+    doc: str = f"How many messages may wait to be sent; {_SMALLER}.", *, default: str = "0", least: int = 0, raw: bool | None = None
 ) -> IntOption:
     return _BufferOption("send-buffer", doc, nng="NNG_OPT_SENDBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
 
 
 def _recv_buffer(
-    doc: str = "How many messages may wait to be received.", *, default: str = "0", least: int = 0, raw: bool | None = None
+    doc: str = f"How many messages may wait to be received; {_SMALLER}.", *, default: str = "0", least: int = 0, raw: bool | None = None
 ) -> IntOption:
     return _BufferOption("recv-buffer", doc, nng="NNG_OPT_RECVBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
 
