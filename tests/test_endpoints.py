@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from conftest import TRANSPORTS
+from tls import certificates
 
 import nngio
+from nngio._core.nng import patched as is_patched
 from nngio.http import Client, Server
 from nngio.lowlevel import check, ffi, lib, nng_version
 
@@ -639,6 +641,39 @@ def shake_hands(port: int, transport: str = "ws", peers: int = 3, answered: int 
 patched_listener = pytest.mark.skipif(
     b" + " not in ffi.string(lib.nngio_build_nng_source) or nng_version() != "1.5.2", reason="this NNG isn't patched against it"
 )
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "ws", "wss"])
+@pytest.mark.parametrize("taken", ["by a socket", "by a program"])
+def test_a_listener_whose_address_is_in_use_is_tried_again(transport: str, taken: str, address: Callable[[str], str]) -> None:
+    """Nor do its options, or its socket's, do harm meanwhile. An NNG that would end the process closes the listener."""
+    tls = {"tls": certificates().server} if transport == "wss" else {}
+    with nngio.Pair0(name="first") as first, nngio.Pair0(name="second") as second:
+        if taken == "by a socket" or transport == "ipc":
+            holder: Any = first.listen(address(transport), **tls)
+            url = holder.url
+        else:
+            holder = socket.create_server(("127.0.0.1", 0))
+            url = f"{transport}://127.0.0.1:{holder.getsockname()[1]}/"
+        listener = nngio.Listener(second, url if transport != "tcp" else url.rstrip("/"), **tls)
+        for _ in range(3):
+            with pytest.raises((nngio.AddressInUse, nngio.Closed)):
+                listener.start()
+            for use in (
+                lambda: listener.recv_max_size,
+                lambda: getattr(listener, "ws_protocol" if transport == "ipc" else "tcp_nodelay"),
+                lambda: setattr(listener, "recv_max_size", 1000),
+                lambda: setattr(second, "reconnect_time_min", 0.1),
+                lambda: setattr(second, "recv_max_size", 1000),
+            ):
+                with suppress(nngio.Closed, AttributeError, nngio.NotSupported):
+                    use()
+        holder.close()
+        if not is_patched("websocket-unstarted-listener") and transport in ("ws", "wss"):
+            return
+        listener.start()
+        with nngio.Pair0(dial=listener.url, **({"tls": certificates().client} if tls else {})):
+            second.wait_for_peers(timeout=10)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "ws with another host", pytest.param("ws", marks=patched_listener)])

@@ -7,7 +7,7 @@ from nngio._core import library, nng
 from nngio._core.errors import AddressInUse, BadState, ForkedError, NotSupported, check
 from nngio._core.library import ffi, lib
 from nngio._core.typing import TYPE_CHECKING, TypedDict
-from nngio._core.urls import NO_SOCKET, any_port, no_socket, url_text
+from nngio._core.urls import NO_SOCKET, any_port, no_socket, transport_of, url_text
 from nngio._endpoint import FILES, IP, NAMES, WEB, Endpoint
 from nngio._headers import HeadersOption
 from nngio._options import AddressOption, BoolOption, IntOption, PermissionsOption, ReadOnly, SizeOption
@@ -128,7 +128,10 @@ class Listener(Endpoint):
         self._begin()
         if no_socket(self._url):
             raise AddressInUse(f"listen at {self._url}: {NO_SOCKET}")
-        self._check(lib.nng_listener_start(self._c, 0), f"listen at {self._url}")
+        code = lib.nng_listener_start(self._c, 0)
+        if code and transport_of(self._url) in WEB and not nng.patched("websocket-unstarted-listener"):
+            self.close()  # that NNG would end the process at its next use
+        self._check(code, f"listen at {self._url}")
         self._started = True
         if around := any_port(self._url):
             self._url = f"{around[0]}:{self.port}{around[1]}"
