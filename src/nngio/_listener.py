@@ -132,7 +132,7 @@ class Listener(Endpoint):
         if code and transport_of(self._url) in WEB and not nng.patched("websocket-unstarted-listener"):
             self.close()  # that NNG would end the process at its next use
         if code == lib.NNG_ESTATE and transport_of(self._url) in WEB and not self._started:
-            raise BadState(f"listen at {self._url}: it shared NNG's server with who had the address, and closed since: make another listener")
+            raise BadState(f"listen at {self._url}: its server was that of who had the address, and closed since: make another listener")
         self._check(code, f"listen at {self._url}")
         self._started = True
         if around := any_port(self._url):
