@@ -29,8 +29,6 @@ class Context(Channel, HasOptions):
     _option_kind = "ctx"
     _attributes = frozenset({"socket"})
     _handle: Any = None
-    _is_made = True
-    _noun = "context"
 
     socket: "Socket"
     """The socket that it is of."""
@@ -49,17 +47,11 @@ class Context(Channel, HasOptions):
         assign(self, "_c", ffi.new("nng_ctx *", {"id": lib.nngio_handle_id(handle)})[0])
         assign(self, "socket", socket)
         if options:
-            assign(self, "_is_made", False)
             try:
                 set_options(self, options, {type(socket).__name__: type(socket)} | socket._makes)
             except BaseException:
                 self.close()
                 raise
-            assign(self, "_is_made", True)
-
-    def _is_in_use(self) -> bool:
-        """Whether messages may be waiting in its buffer."""
-        return self._is_made
 
     @property
     def id(self) -> int:

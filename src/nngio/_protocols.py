@@ -19,7 +19,6 @@ from nngio._core import library
 from nngio._core.duration import DEFAULT, Timeout
 from nngio._core.errors import BadState, Closed, ForkedError, NNGError, NoEntry, NotSupported, TimedOut, check
 from nngio._core.library import lib
-from nngio._core.nng import nng_version, patched
 from nngio._core.typing import TYPE_CHECKING, Any, ClassVar
 from nngio._message import Message, as_bytes_like
 from nngio._options import BoolOption, DurationOption, FDOption, HasOptions, IntOption, ReadOnly, SecondsOption
@@ -87,27 +86,16 @@ MOST_BUFFERED = 8192
 _SMALLER = "made smaller than what it holds, it drops what has no room"
 
 
-class _BufferOption(IntOption):
-    def write(self, instance: HasOptions, value: int) -> None:
-        power_of_two = type(value) is int and value > 1 and value & (value - 1) == 0
-        if power_of_two and isinstance(instance, (Socket, Context)) and instance._is_in_use() and not patched("queue-resize"):
-            raise NotSupported(
-                f"NNG {nng_version()} as it is here could write behind a buffer that is set to {value}, a power of two, while it is in "
-                f"use: set it when the {instance._noun} is made, or {self.attribute} = {value + 1}"
-            )
-        super().write(instance, value)
-
-
 def _send_buffer(
     doc: str = f"How many messages may wait to be sent; {_SMALLER}.", *, default: str = "0", least: int = 0, raw: bool | None = None
 ) -> IntOption:
-    return _BufferOption("send-buffer", doc, nng="NNG_OPT_SENDBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
+    return IntOption("send-buffer", doc, nng="NNG_OPT_SENDBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
 
 
 def _recv_buffer(
     doc: str = f"How many messages may wait to be received; {_SMALLER}.", *, default: str = "0", least: int = 0, raw: bool | None = None
 ) -> IntOption:
-    return _BufferOption("recv-buffer", doc, nng="NNG_OPT_RECVBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
+    return IntOption("recv-buffer", doc, nng="NNG_OPT_RECVBUF", default=default, least=least, most=MOST_BUFFERED, raw=raw)
 
 
 class _Sends(Sender, HasOptions):

@@ -89,7 +89,6 @@ class Socket(Channel, HasPeers, HasOptions):
     """
 
     _option_kind = "socket"
-    _noun = "socket"
     _open: ClassVar[str] = ""
     _open_raw: ClassVar[str | None] = None
     _flags: int = 0
@@ -187,10 +186,6 @@ class Socket(Channel, HasPeers, HasOptions):
     def tls(self) -> TLSConfig | None:
         """The TLS configuration of its dialers and listeners that have none of their own."""
         return self._tls
-
-    def _is_in_use(self) -> bool:
-        """Whether messages may be waiting in its buffers."""
-        return bool(self._listeners or self._dialers or self._lately_closed)
 
     def _prepare(self) -> None:
         """What a protocol has to do before the first peer may come."""
